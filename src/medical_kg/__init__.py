@@ -1,0 +1,72 @@
+"""What a plugin author needs, and nothing else: the contract of a stage and the errors it may raise.
+
+To run pipelines from Python, see ``medical_kg.orchestration``; to test a stage, ``medical_kg.testing``.
+"""
+
+from medical_kg.orchestration.contract import (
+    Attachment,
+    Clause,
+    Codec,
+    Condition,
+    ConditionRef,
+    JsonLines,
+    NamedCondition,
+    NoConfig,
+    Page,
+    PluginName,
+    Rejected,
+    Signal,
+    Stage,
+    StageContext,
+    StageMetadata,
+    StateKey,
+    StoredFile,
+    VectorLines,
+    Waiting,
+    adapt,
+    optional,
+)
+from medical_kg.orchestration.contract.errors import (
+    ContractError,
+    InputError,
+    ItemRejected,
+    MedicalKGError,
+    MetadataError,
+    StageTimeout,
+    StorageError,
+    TransientError,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Attachment",
+    "Clause",
+    "Codec",
+    "Condition",
+    "ConditionRef",
+    "ContractError",
+    "InputError",
+    "ItemRejected",
+    "JsonLines",
+    "MedicalKGError",
+    "MetadataError",
+    "NamedCondition",
+    "NoConfig",
+    "Page",
+    "PluginName",
+    "Rejected",
+    "Signal",
+    "Stage",
+    "StageContext",
+    "StageMetadata",
+    "StageTimeout",
+    "StateKey",
+    "StorageError",
+    "StoredFile",
+    "TransientError",
+    "VectorLines",
+    "Waiting",
+    "adapt",
+    "optional",
+]

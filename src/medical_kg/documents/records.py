@@ -1,0 +1,151 @@
+"""What flows between the pack's stages besides documents."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import BeforeValidator, ConfigDict, Field
+
+from medical_kg.documents.ir import Provenance, Record
+
+
+class Payload(Record):
+    """One input record as it was found: the bytes of one study, citation, article or text.
+
+    ``id`` names it within the submission and is stable between runs; every later record of it has this as its root.
+    ``links`` are addresses of files that belong to it (a PDF), for ``download``.
+    """
+
+    id: str
+    format: str
+    content: bytes
+    provenance: Provenance
+    links: tuple[str, ...] = ()
+
+
+class DownloadedFile(Record):
+    """A file that ``download`` fetched for a payload; ``size`` is in bytes."""
+
+    id: str
+    root: str
+    url: str
+    uri: str
+    sha256: str
+    size: int
+    media_type: str
+
+
+class Chunk(Record):
+    """A span of a document's text, small enough for the embedder: ``document.text[start:end] == text``.
+
+    ``tokens`` is its length as the chunker counted it.
+    """
+
+    id: str
+    root: str
+    document: str
+    ordinal: int
+    start: int
+    end: int
+    section: str
+    text: str
+    tokens: int
+
+
+class EmbedderIdentity(Record):
+    """What made a vector; vectors of different identities are never mixed in one index.
+
+    ``sha256`` is the model's digest, ``max_tokens`` the length at which it cuts, ``pooling`` and ``normalized`` how
+    token vectors became one.
+    """
+
+    model: str
+    sha256: str
+    dimension: int
+    max_tokens: int
+    pooling: str
+    normalized: bool
+
+
+Vector = Annotated[np.ndarray[Any, Any], BeforeValidator(lambda value: np.asarray(value, dtype=np.float32))]
+
+
+class Embedding(Record):
+    """A chunk's vector (float32, one dimension) and what made it."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, arbitrary_types_allowed=True, ser_json_bytes="base64", val_json_bytes="base64"
+    )
+
+    id: str
+    root: str
+    embedder: EmbedderIdentity
+    vector: Vector
+
+
+class IndexReceipt(Record):
+    """What ``index`` changed: how many roots, documents, chunks and vectors now stand for this batch."""
+
+    store: str
+    documents: int
+    chunks: int
+    vectors: int
+    replaced: int = 0
+
+
+class Mention(Record):
+    """Where an entity was found: a span of the document's text, or a pointer into its structured data."""
+
+    pointer: str = ""
+    block: str = ""
+    start: int | None = None
+    end: int | None = None
+    text: str
+
+
+class Entity(Record):
+    """A node of the graph as one document gives it; nodes of one ``node`` id merge.
+
+    ``id`` is unique in the batch (root and node), ``node`` is the merged id such as ``mesh:D003920``.
+    """
+
+    id: str
+    root: str
+    node: str
+    kind: str
+    name: str
+    identifiers: tuple[str, ...] = ()
+    mentions: tuple[Mention, ...] = ()
+
+
+class Claim(Record):
+    """An edge of the graph as one document gives it, with the words that carry it.
+
+    ``method`` says how it was found, e.g. ``structured``.
+    """
+
+    id: str
+    root: str
+    subject: str
+    predicate: str
+    object: str
+    evidence: Mention
+    method: str
+    provenance: Provenance
+
+
+class GraphReceipt(Record):
+    """What ``knowledge-graph`` changed: nodes and edges that now stand for this batch's roots."""
+
+    store: str
+    nodes: int
+    edges: int
+    replaced: int = 0
+
+
+class RemovedRoot(Record):
+    """An input record that is no longer in its source."""
+
+    id: str
+    reason: str = Field(default="absent from the last full sweep")

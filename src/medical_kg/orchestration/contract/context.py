@@ -1,0 +1,242 @@
+"""What a stage is told and may ask for while it runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, Self, cast
+
+from pydantic import BaseModel, ConfigDict
+
+from medical_kg.orchestration.contract.errors import ContractError, StageTimeout
+
+if TYPE_CHECKING:
+    import logging
+    from pathlib import Path
+    from typing import BinaryIO
+
+    from medical_kg.orchestration.contract.conditions import Condition, NamedCondition
+
+
+class Attachment(BaseModel):
+    """A file that came with a signal."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    uri: str
+    media_type: str
+    sha256: str | None = None
+    item_id: str | None = None
+
+
+class Signal(BaseModel):
+    """A named fact told from outside: the newest value, with who told it and when (seconds since the epoch)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    value: Any = True
+    attachments: tuple[Attachment, ...] = ()
+    actor: str = ""
+    at: float = 0.0
+
+
+class StoredFile(BaseModel):
+    """A file in the workspace's file area, named by its content. ``size`` is in bytes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    uri: str
+    sha256: str
+    size: int
+
+
+class Signals(Protocol):
+    """Service ``signals``: what was told to this batch or its submission (the batch's own word counts first)."""
+
+    def all(self) -> Mapping[str, Signal]:
+        """Return every signal by name."""
+
+    def holds(self, condition: Condition) -> bool:
+        """Whether the condition holds now; ``changed`` compares with the values at this stage's first wait."""
+
+    def tell(
+        self, name: str, value: Any, *, attachments: Iterable[Attachment] = (), pipeline: str | None = None
+    ) -> int:
+        """Tell a signal to this submission, or to every unfinished submission of ``pipeline`` in the same tenant.
+
+        Returns how many submissions were told.
+        """
+
+
+class Files(Protocol):
+    """Service ``files``: the workspace's file area. Files are named by their content and written atomically."""
+
+    def put(self, chunks: Iterable[bytes], *, suffix: str = "") -> StoredFile:
+        """Store the bytes; a break in the middle leaves nothing behind."""
+
+    def open(self, uri: str) -> BinaryIO:
+        """Open a stored file for reading; raises ``StorageError`` when it is gone."""
+
+
+class Fetched(Protocol):
+    """An open response of service ``http``; a context manager."""
+
+    status: int
+    url: str
+    headers: Mapping[str, str]
+
+    def chunks(self) -> Iterable[bytes]:
+        """Give the body in pieces, decoded; stops with an error at the size limit."""
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+
+    def __exit__(self, *exc: object) -> None:
+        """Close the connection."""
+
+
+class Http(Protocol):
+    """Service ``http``: fetches from the folders and hosts that the workspace's settings allow, nothing else."""
+
+    def get(self, url: str, *, headers: Mapping[str, str] | None = None, max_bytes: int | None = None) -> Fetched:
+        """Open ``url`` (``file://``, ``http://``, ``https://``).
+
+        Raises ``ItemRejected`` for what is not allowed or permanently absent, ``TransientError`` for what may pass.
+        """
+
+
+class Plugins(Protocol):
+    """Service ``plugins``: what is installed behind the other doors, by name."""
+
+    def get(self, door: str, name: str) -> Any:
+        """Load and return the object behind an entry point; raises ``PluginNotFound`` or ``PluginBroken``."""
+
+    def names(self, door: str) -> tuple[str, ...]:
+        """Return the usable names of a door, without importing any."""
+
+
+class WorkspaceView(Protocol):
+    """Service ``workspace``: where this installation keeps its data."""
+
+    root: Path
+    database_url: str
+
+    def settings(self, table: str) -> Mapping[str, Any]:
+        """Return one table of ``medical_kg.toml``, empty where there is none."""
+
+
+class Clock(Protocol):
+    """Time as the engine sees it; tests put a fake in its place."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+
+    def monotonic(self) -> float:
+        """Seconds from some fixed point, never going back."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    now = staticmethod(time.time)
+    monotonic = staticmethod(time.monotonic)
+    sleep = staticmethod(time.sleep)
+
+
+@dataclass(slots=True)
+class StageContext:
+    """What a stage is told: where it runs, its config, and the services its metadata asked for.
+
+    Attributes:
+        pipeline, stage, submission_id, batch_id, tenant: where this call belongs.
+        config: the stage's validated config.
+        input: what the submission was asked to process, e.g. ``{"input": "trials/", "limit": 10}``.
+        conditions: the pipeline's named conditions.
+        logger: carries the ids above with each record.
+        clock: time; use it instead of ``time`` so that tests need not wait.
+        timed_out: the stage waited past its deadline and was told to continue.
+    """
+
+    pipeline: str
+    stage: str
+    submission_id: str
+    batch_id: str
+    tenant: str
+    config: Any
+    logger: logging.LoggerAdapter[logging.Logger]
+    input: Mapping[str, Any] = field(default_factory=dict)
+    conditions: Mapping[str, NamedCondition] = field(default_factory=dict)
+    services: Mapping[str, Any] = field(default_factory=dict)
+    clock: Clock = field(default_factory=SystemClock)
+    timed_out: bool = False
+    _deadline: float | None = None
+
+    def service(self, name: str) -> Any:
+        """Return a service by name.
+
+        Raises:
+            ContractError: the stage's metadata does not declare it in ``needs``.
+        """
+        try:
+            return self.services[name]
+        except KeyError:
+            what = f"it asked for service {name!r}, which its metadata does not declare in needs"
+            raise ContractError(f"stage {self.stage!r}", what) from None
+
+    @property
+    def signals(self) -> Signals:
+        """Service ``signals``."""
+        return cast("Signals", self.service("signals"))
+
+    @property
+    def files(self) -> Files:
+        """Service ``files``."""
+        return cast("Files", self.service("files"))
+
+    @property
+    def http(self) -> Http:
+        """Service ``http``."""
+        return cast("Http", self.service("http"))
+
+    @property
+    def plugins(self) -> Plugins:
+        """Service ``plugins``."""
+        return cast("Plugins", self.service("plugins"))
+
+    @property
+    def workspace(self) -> WorkspaceView:
+        """Service ``workspace``."""
+        return cast("WorkspaceView", self.service("workspace"))
+
+    def start_call(self, timeout: float | None) -> None:
+        """Start the time of one call (the engine does this); ``timeout`` in seconds."""
+        self._deadline = None if timeout is None else self.clock.monotonic() + timeout
+
+    def remaining(self) -> float | None:
+        """Seconds left of this call's ``timeout_seconds`` (never below 0); None when there is no limit."""
+        return None if self._deadline is None else max(0.0, self._deadline - self.clock.monotonic())
+
+    def check_timeout(self) -> None:
+        """Call this now and then in long work.
+
+        Raises:
+            StageTimeout: the call has used up its ``timeout_seconds``; the engine retries it as the policy says.
+        """
+        if self.remaining() == 0.0:
+            msg = f"stage {self.stage!r} used up the timeout_seconds of its policy"
+            raise StageTimeout(msg)
+
+
+SERVICES: Mapping[str, str] = {
+    "signals": "what was told from outside, and telling it",
+    "files": "the workspace's file area",
+    "http": "fetching from allowed hosts and folders",
+    "plugins": "plugins behind the other doors",
+    "workspace": "where this installation keeps its data",
+}
+"""The services a stage may name in ``needs``."""

@@ -1,0 +1,1 @@
+"""Where documents come from: the door ``medical_kg.sources`` and its built-in entries."""

@@ -1,0 +1,1 @@
+"""The built-in stage types. They enter by entry points; nothing imports them."""

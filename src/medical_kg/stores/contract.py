@@ -1,0 +1,157 @@
+"""The contract of the door ``medical_kg.stores``: where ``index`` and ``knowledge-graph`` keep what they are given.
+
+An entry point names a subclass of ``Store``. A store may offer an index, a graph, or both; what it does not offer
+raises ``Unsupported``. Both halves keep one rule: **a write replaces all rows of the roots it names**, in one
+transaction, so writing twice leaves the same rows, and a write of an older ``version`` than the one a root already has
+is refused for that root. The version of a root is bookkeeping beside the rows, never part of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from medical_kg import MedicalKGError
+from medical_kg.documents.ir import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import numpy as np
+
+    from medical_kg.documents.ir import Document
+    from medical_kg.documents.records import Chunk, Claim, EmbedderIdentity, Embedding, Entity
+
+
+class Unsupported(MedicalKGError):
+    """The store does not offer this half."""
+
+
+class EmbedderMismatch(MedicalKGError):
+    """The index holds vectors of another embedder; they are never mixed."""
+
+
+class Written(NamedTuple):
+    """What a write did: rows that now stand for its roots, roots that had rows before, roots refused as older."""
+
+    rows: Mapping[str, int]
+    replaced: int
+    refused: tuple[str, ...]
+
+
+class Hit(Record):
+    """One search result: a chunk, its document, the fused score and its rank in each list it came from (from 1)."""
+
+    chunk: str
+    document: str
+    root: str
+    title: str
+    section: str
+    text: str
+    start: int
+    end: int
+    score: float
+    ranks: dict[str, int]
+
+
+class Node(Record):
+    """A merged node of the graph, and how many roots speak of it."""
+
+    id: str
+    kind: str
+    name: str
+    identifiers: tuple[str, ...] = ()
+    roots: int = 0
+
+
+class Edge(Record):
+    """An edge of the graph with its provenance: one row per root that states it."""
+
+    subject: str
+    predicate: str
+    object: str
+    root: str
+    evidence: str
+    pointer: str
+    method: str
+    source: str
+    uri: str
+
+
+class IndexStore(Protocol):
+    """The searchable half."""
+
+    def replace(
+        self,
+        documents: Sequence[Document],
+        chunks: Sequence[Chunk],
+        embeddings: Sequence[Embedding],
+        *,
+        version: int,
+    ) -> Written:
+        """Replace all rows of the documents' roots. Raises ``EmbedderMismatch``."""
+
+    def remove(self, roots: Iterable[str]) -> int:
+        """Remove all rows of these roots; returns how many had any."""
+
+    def document(self, ident: str) -> Document | None:
+        """Return a document by its id or any of its identifiers."""
+
+    def embedder(self) -> EmbedderIdentity | None:
+        """Return what made the vectors in this index; None while it has none."""
+
+    def search(self, text: str, vector: np.ndarray | None, *, limit: int, kind: str = "hybrid") -> list[Hit]:
+        """Return the best chunks, best first; ``kind`` is ``hybrid``, ``text`` or ``vector``."""
+
+    def counts(self) -> Mapping[str, int]:
+        """Return how many documents, chunks and vectors there are."""
+
+    def close(self) -> None:
+        """Let go of the database."""
+
+
+class GraphStore(Protocol):
+    """The graph half."""
+
+    def replace(
+        self, roots: Sequence[str], entities: Sequence[Entity], claims: Sequence[Claim], *, version: int
+    ) -> Written:
+        """Replace all rows of these roots; nodes merge by ``Entity.node``."""
+
+    def remove(self, roots: Iterable[str]) -> int:
+        """Remove all rows of these roots; returns how many had any."""
+
+    def find(self, text: str, *, limit: int) -> list[Node]:
+        """Return nodes whose id, identifier or name matches, best first."""
+
+    def node(self, ident: str) -> Node | None:
+        """Return a node by its id or any of its identifiers."""
+
+    def edges(self, node: str, *, limit: int) -> list[Edge]:
+        """Return the edges at a node, in either direction."""
+
+    def neighbors(self, node: str, *, depth: int, limit: int) -> tuple[list[Node], list[Edge]]:
+        """Return what is reachable in ``depth`` hops, nearest first, and the edges between."""
+
+    def counts(self) -> Mapping[str, int]:
+        """Return how many nodes and edges there are."""
+
+    def close(self) -> None:
+        """Let go of the database."""
+
+
+class Store:
+    """Base of every store: made from the workspace's database URL."""
+
+    def __init__(self, database_url: str) -> None:
+        """Keep the URL; connections are made by ``index`` and ``graph``."""
+        self.database_url = database_url
+
+    def index(self) -> IndexStore:
+        """Open the searchable half; the caller closes it."""
+        msg = f"store {type(self).__name__} has no index"
+        raise Unsupported(msg)
+
+    def graph(self) -> GraphStore:
+        """Open the graph half; the caller closes it."""
+        msg = f"store {type(self).__name__} has no graph"
+        raise Unsupported(msg)
