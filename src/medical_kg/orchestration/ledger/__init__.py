@@ -1,0 +1,1 @@
+"""The durable record of what was asked for and what came of it."""

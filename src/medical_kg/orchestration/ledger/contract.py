@@ -1,0 +1,298 @@
+"""What the ledger keeps and how it may change: the durable record of submissions, batches and stage results.
+
+All times are seconds since the epoch. Every change happens in one transaction and appends to the history. A run that
+changes a batch shows the generation it claimed; a commit under another generation is refused (``StaleGeneration``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from medical_kg.orchestration.contract import Condition, OnTimeout, Signal
+
+Status = Literal["pending", "running", "waiting", "completed", "failed", "cancelled"]
+StageStatus = Literal["completed", "failed", "waiting"]
+
+LEGAL_MOVES: Mapping[Status, frozenset[Status]] = {
+    "pending": frozenset({"running", "cancelled"}),
+    "running": frozenset({"running", "pending", "waiting", "completed", "failed", "cancelled"}),
+    "waiting": frozenset({"running", "cancelled"}),
+    "completed": frozenset(),
+    "failed": frozenset({"pending", "cancelled"}),
+    "cancelled": frozenset(),
+}
+"""Where a batch may go from each status; ``running`` to ``running`` is a takeover, ``failed`` to ``pending`` a retry."""
+
+UNFINISHED: frozenset[Status] = frozenset({"pending", "running", "waiting", "failed"})
+
+
+class Row(BaseModel):
+    """Base of what the ledger gives out: frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NewSubmission(Row):
+    """A request to run a pipeline over an input.
+
+    ``input`` is what stages see as ``ctx.input``; ``overrides`` are config changes, ``stage.field`` to value. ``id`` is
+    given by callers that must be idempotent (a Dagster run), otherwise made.
+    """
+
+    tenant: str
+    pipeline: str
+    pipeline_version: str
+    pipeline_path: str
+    pipeline_digest: str
+    batch_size: int
+    input: Mapping[str, Any]
+    overrides: Mapping[str, Any] = {}
+    actor: str
+    id: str | None = None
+
+
+class Submission(Row):
+    """One request, as kept. ``sequence`` grows with each submission and decides which version of a root is newer."""
+
+    id: str
+    sequence: int
+    tenant: str
+    pipeline: str
+    pipeline_version: str
+    pipeline_path: str
+    pipeline_digest: str
+    batch_size: int
+    input: Mapping[str, Any]
+    overrides: Mapping[str, Any]
+    status: Status
+    actor: str
+    created_at: float
+    updated_at: float
+
+
+class Batch(Row):
+    """A slice of a submission. ``ready_at`` is when somebody should take it up; None means only a signal can wake it.
+
+    ``cursor`` is where its stream stage starts (None: at the beginning); ``generation`` counts the claims;
+    ``parent`` is the batch a replay descends from; ``run_id`` the Dagster run that carries it.
+    """
+
+    id: str
+    submission_id: str
+    ordinal: int
+    cursor: str | None
+    status: Status
+    generation: int
+    ready_at: float | None
+    lease_owner: str | None
+    lease_until: float | None
+    parent: str | None
+    run_id: str | None
+    created_at: float
+    updated_at: float
+
+
+class OutputRef(Row):
+    """A stored value: its content's sha256, the file's suffix, and how many items it has (None: not a list)."""
+
+    digest: str
+    suffix: str
+    items: int | None
+
+
+class StageRecord(Row):
+    """What a stage of a batch came to.
+
+    ``origin`` is the provenance of the plugin (distribution, version, object, and file where known); ``counts`` are
+    what its counter said; ``retries`` the calls that were repeated; ``duration`` is in seconds.
+    """
+
+    batch_id: str
+    stage: str
+    stage_type: str
+    status: StageStatus
+    fingerprint: str
+    outputs: Mapping[str, OutputRef] = {}
+    counts: Mapping[str, float] = {}
+    origin: Mapping[str, str] = {}
+    retries: int = 0
+    dead_letters: int = 0
+    started_at: float
+    finished_at: float
+    error: str | None = None
+
+    @property
+    def duration(self) -> float:
+        """Seconds from start to end."""
+        return self.finished_at - self.started_at
+
+
+class Wait(Row):
+    """What a stage of a batch waits for; kept from its first wait until its batch completes.
+
+    ``baseline`` holds the signals' values at the first wait; ``deadline_at`` counts from then (None: no deadline).
+    """
+
+    batch_id: str
+    stage: str
+    condition: Condition
+    on_timeout: OnTimeout
+    first_waited_at: float
+    deadline_at: float | None
+    baseline: Mapping[str, Any]
+
+
+class DeadLetter(Row):
+    """An item that a stage could not process; unique per submission, stage and item."""
+
+    submission_id: str
+    batch_id: str
+    stage: str
+    item_id: str
+    root: str | None
+    error: str
+    message: str
+    traceback: str = ""
+    attempts: int = 1
+    status: Literal["open", "resolved"] = "open"
+    at: float
+
+
+class HistoryEntry(Row):
+    """One line of the append-only history."""
+
+    id: int
+    submission_id: str
+    batch_id: str | None
+    stage: str | None
+    event: str
+    reason: str
+    actor: str
+    at: float
+    detail: Mapping[str, Any] = {}
+
+
+class Note(Row):
+    """A line for the history that goes along with a commit, e.g. a retry of a call."""
+
+    event: str
+    reason: str
+    detail: Mapping[str, Any] = {}
+
+
+class NextBatch(Row):
+    """The batch that follows, opened in the transaction that commits a page; ``cursor`` is where it starts."""
+
+    cursor: str
+
+
+class Ledger(Protocol):
+    """The durable record. Methods raise ``RecordNotFound``, ``IllegalTransition``, ``StaleGeneration``, ``BatchHeld``."""
+
+    def open_submission(self, new: NewSubmission) -> tuple[Submission, bool]:
+        """Return the unfinished submission of the same tenant, pipeline, input and overrides, or a new one.
+
+        A new one (second value True) gets its first batch, ready at once, in the same transaction. With ``new.id``
+        given, a submission of that id is returned whatever its status.
+        """
+
+    def submission(self, ident: str) -> Submission:
+        """Return one submission; an unambiguous prefix of its id (4 characters or more) will do."""
+
+    def submissions(self, *, tenant: str | None = None, limit: int = 50) -> list[Submission]:
+        """Return submissions, newest first."""
+
+    def batch(self, batch_id: str) -> Batch:
+        """Return one batch."""
+
+    def batches(self, submission_id: str) -> list[Batch]:
+        """Return a submission's batches in order."""
+
+    def ready(self, *, limit: int = 10, submission_id: str | None = None) -> list[Batch]:
+        """Return batches whose ``ready_at`` has come, the oldest first; never failed, completed or cancelled ones."""
+
+    def claim(
+        self,
+        batch_id: str,
+        owner: str,
+        *,
+        lease_seconds: float,
+        generation: int | None = None,
+        dead_owner: str | None = None,
+    ) -> Batch:
+        """Take a batch: status running, a lease, and a new generation (or, with ``generation``, exactly that one).
+
+        Allowed when it is pending or waiting, or running under a lease that has run out, belongs to ``owner``, or
+        belongs to ``dead_owner`` (which the caller knows to be dead). ``ready_at`` becomes the end of the lease.
+
+        Raises:
+            BatchHeld: somebody else holds it, or there is nothing left to do in it.
+            StaleGeneration: ``generation`` is not the current one.
+        """
+
+    def heartbeat(self, batch_id: str, generation: int, *, lease_seconds: float) -> None:
+        """Extend the lease."""
+
+    def set_run(self, batch_id: str, generation: int, run_id: str) -> None:
+        """Note which Dagster run carries the batch."""
+
+    def commit(
+        self,
+        record: StageRecord,
+        generation: int,
+        *,
+        dead_letters: Sequence[DeadLetter] = (),
+        notes: Sequence[Note] = (),
+        next_batch: NextBatch | None = None,
+        wait: Wait | None = None,
+    ) -> None:
+        """Make a stage's result valid, in one transaction.
+
+        The record replaces the stage's former one in this batch; its dead letters replace those of this batch and
+        stage (attempts add up); the notes go to the history before the result's own line; the next batch is opened
+        unless this batch has one. A ``failed`` record fails the batch too. A ``waiting`` record comes with its
+        ``wait``, which is kept as it first was if the stage waited before.
+        """
+
+    def note(self, batch_id: str, generation: int, stage: str | None, note: Note) -> None:
+        """Append a line to the history."""
+
+    def settle(self, batch_id: str, generation: int, stages: Sequence[str]) -> Batch:
+        """End a run of a batch whose pipeline has these stages, and give up the lease.
+
+        Failed when any stage failed; waiting when any waits (``ready_at``: now if a condition already holds or a
+        deadline has passed, else the nearest deadline, else None); completed when every stage completed; else pending
+        and ready at once (the run was cut short). The submission's status follows its batches.
+        """
+
+    def reopen(self, batch_id: str, actor: str) -> Batch:
+        """Make a failed batch pending and ready again."""
+
+    def results(self, batch_id: str) -> dict[str, StageRecord]:
+        """Return the stage records of a batch by stage."""
+
+    def wait(self, batch_id: str, stage: str) -> Wait | None:
+        """Return what a stage waits or waited for."""
+
+    def tell(self, submission_id: str, signal: Signal, *, batch_id: str | None = None) -> None:
+        """Keep a signal (``signal.at`` and ``actor`` are kept as given) and wake the waiting batches whose
+        condition now holds: their ``ready_at`` becomes now. A signal for a finished submission is refused.
+        """
+
+    def tell_pipeline(self, tenant: str, pipeline: str, signal: Signal) -> int:
+        """Tell every unfinished submission of a pipeline; returns how many."""
+
+    def signals(self, batch_id: str) -> dict[str, Signal]:
+        """Return the newest signals of a batch's submission, overlaid by those told to the batch itself."""
+
+    def dead_letters(self, submission_id: str) -> list[DeadLetter]:
+        """Return a submission's dead letters by batch, stage and item."""
+
+    def history(self, submission_id: str) -> list[HistoryEntry]:
+        """Return a submission's history, oldest first."""
+
+    def close(self) -> None:
+        """Let go of the database."""
