@@ -278,8 +278,9 @@ class Ledger(Protocol):
         """Return what a stage waits or waited for."""
 
     def tell(self, submission_id: str, signal: Signal, *, batch_id: str | None = None) -> None:
-        """Keep a signal (``signal.at`` and ``actor`` are kept as given) and wake the waiting batches whose
-        condition now holds: their ``ready_at`` becomes now. A signal for a finished submission is refused.
+        """Keep a signal, as given, and wake the waiting batches whose condition now holds.
+
+        Their ``ready_at`` becomes now. A signal for a finished submission is refused.
         """
 
     def tell_pipeline(self, tenant: str, pipeline: str, signal: Signal) -> int:
