@@ -1,1 +1,1 @@
-"""What turns text into vectors: the door ``medical_kg.embedders`` and its built-in entries."""
+"""How texts become vectors: the door ``medical_kg.embedders`` and its built-in entries."""
