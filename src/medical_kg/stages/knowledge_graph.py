@@ -1,0 +1,91 @@
+"""``knowledge-graph``: puts entities and claims into a graph store, replacing what their roots said before."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from medical_kg import PluginName, Stage, StageContext, StageMetadata, optional
+from medical_kg.documents.keys import CLAIMS, DOCUMENTS, ENTITIES, GRAPH_RECEIPT, REMOVED
+from medical_kg.documents.records import GraphReceipt
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from medical_kg.documents.ir import Document
+    from medical_kg.documents.records import Claim, Entity, RemovedRoot
+    from medical_kg.stores.contract import GraphStore, Written
+
+DOOR = "medical_kg.stores"
+
+
+class KnowledgeGraphConfig(BaseModel):
+    """``store`` names a plugin of the door ``medical_kg.stores`` that offers a graph."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    store: Annotated[str, PluginName(DOOR)] = "database"
+
+
+class KnowledgeGraphStage(Stage[KnowledgeGraphConfig]):
+    """Writes a batch into the graph; writing it again leaves the same rows.
+
+    All rows of the batch's roots are replaced: those of the documents where the stage can read them, so that a document
+    without facts clears what an earlier version of it said, else those of the entities and claims.
+    """
+
+    metadata = StageMetadata(
+        stage_type="knowledge-graph",
+        version="1.0.0",
+        description="Writes entities and claims into the knowledge graph, merged by node, with provenance on each edge.",
+        reads=(ENTITIES, CLAIMS, optional(DOCUMENTS), optional(REMOVED)),
+        writes=(GRAPH_RECEIPT,),
+        config_model=KnowledgeGraphConfig,
+        output_counter=lambda output: {
+            "nodes": output[GRAPH_RECEIPT].nodes,
+            "edges": output[GRAPH_RECEIPT].edges,
+        },
+        needs=("plugins", "workspace"),
+    )
+
+    def run(
+        self,
+        ctx: StageContext,
+        *,
+        entities: Sequence[Entity] = (),
+        claims: Sequence[Claim] = (),
+        documents: Sequence[Document] | None = None,
+        removed: Sequence[RemovedRoot] | None = None,
+        **reads: Any,
+    ) -> GraphReceipt:
+        """Write the batch; the receipt says what the graph now holds for it."""
+        del reads
+        roots = list(
+            dict.fromkeys(record.root for records in (documents or (), entities, claims) for record in records)
+        )
+        gone = [root.id for root in removed or () if root.id not in set(roots)]
+        with closing(self._graph(ctx)) as graph:
+            cleared = graph.remove(gone)
+            written = graph.replace(roots, entities, claims, version=int(ctx.input.get("sequence", 0)))
+        _tell(ctx, written, cleared)
+        rows = written.rows
+        return GraphReceipt(
+            store=self.config.store, nodes=rows["nodes"], edges=rows["edges"], replaced=written.replaced + cleared
+        )
+
+    def _graph(self, ctx: StageContext) -> GraphStore:
+        store = ctx.plugins.get(DOOR, self.config.store)(ctx.workspace.database_url)
+        graph: GraphStore = store.graph()
+        return graph
+
+
+def _tell(ctx: StageContext, written: Written, cleared: int) -> None:
+    if cleared:
+        ctx.logger.info("removed %d root(s) that are gone from the source", cleared)
+    if written.refused:
+        shown = ", ".join(written.refused[:3])
+        ctx.logger.warning(
+            "%d root(s) were left alone: a newer submission wrote them (%s)", len(written.refused), shown
+        )

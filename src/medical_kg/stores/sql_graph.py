@@ -1,0 +1,290 @@
+"""The graph in SQL tables: what each root says of a node, the nodes merged from it, and edges with provenance.
+
+``graph_statements`` holds one row per node and root; ``graph_nodes`` and ``graph_identifiers`` are derived from it and
+refreshed for the nodes a write touches, so that the same statements always give the same nodes. All tables are
+clustered by their primary key (``WITHOUT ROWID``): equal content is equal row for row.
+"""
+
+from __future__ import annotations
+
+import json
+from itertools import groupby, islice
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Column, Index, Integer, MetaData, String, Table, case, delete, func, insert, or_, select
+
+from medical_kg.orchestration.contract.errors import ContractError
+from medical_kg.stores.contract import Edge, Node, Written
+from medical_kg.stores.graph_rows import Variant, claim_rows, folded, identifier_rows, merged_node, statement_rows
+from medical_kg.stores.sql import claim_roots, forget_roots, in_groups, open_engine, reading, writing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from sqlalchemy import Connection, Row
+
+    from medical_kg.documents.records import Claim, Entity
+
+TABLES = MetaData()
+
+STATEMENTS = Table(
+    "graph_statements",
+    TABLES,
+    Column("node", String, primary_key=True),
+    Column("root", String, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("identifiers", String, nullable=False),
+    Index("graph_statements_by_root", "root"),
+    sqlite_with_rowid=False,
+)
+NODES = Table(
+    "graph_nodes",
+    TABLES,
+    Column("id", String, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("identifiers", String, nullable=False),
+    Column("roots", Integer, nullable=False),
+    Column("folded", String, nullable=False),
+    Index("graph_nodes_by_folded", "folded"),
+    sqlite_with_rowid=False,
+)
+IDENTIFIERS = Table(
+    "graph_identifiers",
+    TABLES,
+    Column("node", String, primary_key=True),
+    Column("folded", String, primary_key=True),
+    Column("bare", String, nullable=False),
+    Index("graph_identifiers_by_folded", "folded"),
+    Index("graph_identifiers_by_bare", "bare"),
+    sqlite_with_rowid=False,
+)
+EDGES = Table(
+    "graph_edges",
+    TABLES,
+    Column("subject", String, primary_key=True),
+    Column("predicate", String, primary_key=True),
+    Column("object", String, primary_key=True),
+    Column("root", String, primary_key=True),
+    Column("evidence", String, nullable=False),
+    Column("pointer", String, nullable=False),
+    Column("method", String, nullable=False),
+    Column("source", String, nullable=False),
+    Column("uri", String, nullable=False),
+    Index("graph_edges_by_object", "object", "predicate", "subject"),
+    Index("graph_edges_by_root", "root"),
+    sqlite_with_rowid=False,
+)
+HALF = "graph"
+
+
+class SqlGraph:
+    """The graph half of the default store."""
+
+    def __init__(self, database_url: str) -> None:
+        """Open the database; the tables are made where there are none."""
+        self._engine = open_engine(database_url, tables=TABLES)
+
+    def replace(
+        self, roots: Sequence[str], entities: Sequence[Entity], claims: Sequence[Claim], *, version: int
+    ) -> Written:
+        """Replace all rows of these roots in one transaction; a root that a newer version wrote is left alone."""
+        _refuse_strangers(roots, entities, claims)
+        with writing(self._engine) as connection:
+            claim = claim_roots(connection, HALF, roots, version)
+            accepted = set(claim.accepted)
+            replaced, touched = _delete_rows(connection, claim.accepted)
+            statements = statement_rows(entity for entity in entities if entity.root in accepted)
+            _insert(connection, STATEMENTS, statements)
+            _insert(connection, EDGES, claim_rows(one for one in claims if one.root in accepted))
+            _refresh_nodes(connection, touched.union(row["node"] for row in statements))
+            return Written(_standing(connection, roots), len(replaced), claim.refused)
+
+    def remove(self, roots: Iterable[str]) -> int:
+        """Remove all rows of these roots, and nodes that no other root speaks of; returns how many roots had any."""
+        wanted = tuple(dict.fromkeys(roots))
+        with writing(self._engine) as connection:
+            replaced, touched = _delete_rows(connection, wanted)
+            _refresh_nodes(connection, touched)
+            forget_roots(connection, HALF, wanted)
+        return len(replaced)
+
+    def find(self, text: str, *, limit: int) -> list[Node]:
+        """Return nodes for a text: by id or identifier (with or without its prefix), then by name.
+
+        Names are compared without case: equal ones first, then beginnings, then words inside; among equals the node
+        that most roots speak of.
+        """
+        wanted = folded(text)
+        if not wanted:
+            return []
+        by_identifier = select(IDENTIFIERS.c.node).where(
+            or_(IDENTIFIERS.c.folded == wanted, IDENTIFIERS.c.bare == wanted)
+        )
+        place = func.instr(NODES.c.folded, wanted)
+        rank = case(
+            (NODES.c.id == text.strip(), 0),
+            (NODES.c.id.in_(by_identifier), 1),
+            (NODES.c.folded == wanted, 2),
+            (place == 1, 3),
+            (func.instr(NODES.c.folded, f" {wanted}") > 0, 4),
+            else_=5,
+        )
+        query = select(NODES).where(or_(NODES.c.id == text.strip(), NODES.c.id.in_(by_identifier), place > 0))
+        ordered = query.order_by(rank, NODES.c.roots.desc(), func.length(NODES.c.name), NODES.c.id).limit(limit)
+        with reading(self._engine) as connection:
+            return [_node(row) for row in connection.execute(ordered)]
+
+    def node(self, ident: str) -> Node | None:
+        """Return a node by its id or any of its identifiers; of several the one most roots speak of."""
+        by_identifier = select(IDENTIFIERS.c.node).where(IDENTIFIERS.c.folded == folded(ident))
+        query = (
+            select(NODES)
+            .where(or_(NODES.c.id == ident, NODES.c.id.in_(by_identifier)))
+            .order_by((NODES.c.id == ident).desc(), NODES.c.roots.desc(), NODES.c.id)
+            .limit(1)
+        )
+        with reading(self._engine) as connection:
+            row = connection.execute(query).first()
+        return None if row is None else _node(row)
+
+    def edges(self, node: str, *, limit: int) -> list[Edge]:
+        """Return the edges at a node, those it is the subject of first, each direction in the order of its index."""
+        going = select(EDGES).where(EDGES.c.subject == node).order_by(*EDGES.primary_key).limit(limit)
+        coming = select(EDGES).where(EDGES.c.object == node, EDGES.c.subject != node)
+        coming = coming.order_by(EDGES.c.predicate, EDGES.c.subject, EDGES.c.root).limit(limit)
+        with reading(self._engine) as connection:
+            rows = [row for query in (going, coming) for row in connection.execute(query)]
+        return [_edge(row) for row in rows[:limit]]
+
+    def neighbors(self, node: str, *, depth: int, limit: int) -> tuple[list[Node], list[Edge]]:
+        """Return up to ``limit`` other nodes within ``depth`` hops, nearest first, and the edges among all of them.
+
+        Breadth first by levels: each level asks the database once per few hundred nodes, never once per node.
+        """
+        found: dict[str, None] = {}
+        frontier = [node]
+        with reading(self._engine) as connection:
+            for _ in range(depth):
+                news = _unseen(_adjacent(connection, frontier), {node, *found})
+                frontier = list(islice(news, limit - len(found)))
+                found.update(dict.fromkeys(frontier))
+            return _nodes(connection, list(found)), _edges_among(connection, [node, *found])
+
+    def counts(self) -> Mapping[str, int]:
+        """Return how many merged nodes and edges there are."""
+        with reading(self._engine) as connection:
+            return {name: _count(connection, table) for name, table in (("nodes", NODES), ("edges", EDGES))}
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._engine.dispose()
+
+
+def _refuse_strangers(roots: Iterable[str], entities: Iterable[Entity], claims: Iterable[Claim]) -> None:
+    """Refuse rows of roots the write does not name: they could never be replaced again."""
+    given = {entity.root for entity in entities} | {claim.root for claim in claims}
+    strangers = given.difference(roots)
+    if strangers:
+        named = ", ".join(sorted(strangers)[:3])
+        raise ContractError("the writer of the graph", f"it gave rows of roots it does not name: {named}")
+
+
+def _delete_rows(connection: Connection, roots: Iterable[str]) -> tuple[set[str], set[str]]:
+    """Delete all rows of these roots; returns the roots that had any, and the nodes they spoke of."""
+    replaced: set[str] = set()
+    touched: set[str] = set()
+    for group in in_groups(roots):
+        for node, root in connection.execute(
+            select(STATEMENTS.c.node, STATEMENTS.c.root).where(STATEMENTS.c.root.in_(group))
+        ):
+            touched.add(node)
+            replaced.add(root)
+        replaced.update(connection.scalars(select(EDGES.c.root).where(EDGES.c.root.in_(group)).distinct()))
+        for table in (STATEMENTS, EDGES):
+            connection.execute(delete(table).where(table.c.root.in_(group)))
+    return replaced, touched
+
+
+def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        connection.execute(insert(table), rows)
+
+
+def _refresh_nodes(connection: Connection, touched: Iterable[str]) -> None:
+    """Derive these nodes anew from what is stated of them; one of which nothing is stated goes away."""
+    for group in in_groups(sorted(touched)):
+        merged = [merged_node(variants) for _, variants in groupby(_variants(connection, group), lambda one: one.node)]
+        connection.execute(delete(NODES).where(NODES.c.id.in_(group)))
+        connection.execute(delete(IDENTIFIERS).where(IDENTIFIERS.c.node.in_(group)))
+        _insert(connection, NODES, merged)
+        _insert(connection, IDENTIFIERS, [row for node in merged for row in identifier_rows(node)])
+
+
+def _variants(connection: Connection, nodes: list[str]) -> Iterator[Variant]:
+    columns = (STATEMENTS.c.node, STATEMENTS.c.kind, STATEMENTS.c.name, STATEMENTS.c.identifiers)
+    query = select(*columns, func.count()).where(STATEMENTS.c.node.in_(nodes)).group_by(*columns).order_by(*columns)
+    return (Variant(*row) for row in connection.execute(query))
+
+
+def _standing(connection: Connection, roots: Iterable[str]) -> Mapping[str, int]:
+    """Count what the tables now hold for these roots: read back, not remembered."""
+    nodes: set[str] = set()
+    edges = 0
+    for group in in_groups(dict.fromkeys(roots)):
+        nodes.update(connection.scalars(select(STATEMENTS.c.node).where(STATEMENTS.c.root.in_(group)).distinct()))
+        edges += _count(connection, EDGES, EDGES.c.root.in_(group))
+    return {"nodes": len(nodes), "edges": edges}
+
+
+def _count(connection: Connection, table: Table, *where: Any) -> int:
+    return connection.execute(select(func.count()).select_from(table).where(*where)).scalar_one()
+
+
+def _adjacent(connection: Connection, nodes: Iterable[str]) -> Iterator[str]:
+    """Yield the other ends of all edges at these nodes, read only as far as they are asked for."""
+    for group in in_groups(nodes):
+        going = select(EDGES.c.object).where(EDGES.c.subject.in_(group)).order_by(*EDGES.primary_key)
+        coming = select(EDGES.c.subject).where(EDGES.c.object.in_(group))
+        coming = coming.order_by(EDGES.c.object, EDGES.c.predicate, EDGES.c.subject)
+        for query in (going, coming):
+            with connection.execution_options(yield_per=1000).execute(query) as result:
+                yield from result.scalars()
+
+
+def _unseen(nodes: Iterable[str], known: set[str]) -> Iterator[str]:
+    for node in nodes:
+        if node not in known:
+            known.add(node)
+            yield node
+
+
+def _nodes(connection: Connection, idents: Iterable[str]) -> list[Node]:
+    """Return these nodes in the order given; an end of an edge that nobody describes is left out."""
+    idents = list(idents)
+    found = {
+        row.id: _node(row)
+        for group in in_groups(idents)
+        for row in connection.execute(select(NODES).where(NODES.c.id.in_(group)))
+    }
+    return [found[ident] for ident in idents if ident in found]
+
+
+def _edges_among(connection: Connection, nodes: list[str]) -> list[Edge]:
+    rows = [
+        row
+        for subjects in in_groups(nodes)
+        for objects in in_groups(nodes)
+        for row in connection.execute(select(EDGES).where(EDGES.c.subject.in_(subjects), EDGES.c.object.in_(objects)))
+    ]
+    return [_edge(row) for row in sorted(rows, key=lambda row: tuple(row)[:4])]
+
+
+def _node(row: Row[Any]) -> Node:
+    identifiers = tuple(json.loads(row.identifiers))
+    return Node(id=row.id, kind=row.kind, name=row.name, identifiers=identifiers, roots=row.roots)
+
+
+def _edge(row: Row[Any]) -> Edge:
+    return Edge.model_validate(row, from_attributes=True)
