@@ -1,0 +1,77 @@
+# The commands of this repository. They need Python 3.11 to 3.14 (with pip and venv) and make, nothing else.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# A version manager may put names on the path that do not run, so each candidate is tried.
+PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3.14 python3; do \
+	if $$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' >/dev/null 2>&1; then echo $$name; break; fi; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+UV ?= uv
+WORKERS ?= 2
+
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+LOCKED = $(INSTALL) --require-hashes --only-binary :all:
+PROJECT = $(INSTALL) --no-deps --no-build-isolation --editable .
+
+# What everything stands on is covered to the last branch.
+ORCHESTRATION = */medical_kg/orchestration
+GROUND_FLOOR = $(ORCHESTRATION)/contract/*,$(ORCHESTRATION)/registry.py,$(ORCHESTRATION)/pipeline/*
+
+.PHONY: help setup demo test test-fast check bench docs fix lock clean
+
+help:  ## List the commands
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 to 3.14 is needed; set PYTHON=/path/to/python" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: requirements/demo.txt pyproject.toml | $(BIN)/python
+	@test -e $(VENV)/.dev || $(LOCKED) --requirement requirements/demo.txt
+	$(PROJECT)
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt pyproject.toml | $(BIN)/python
+	$(LOCKED) --requirement requirements/dev.txt
+	$(PROJECT)
+	@touch $@
+
+setup: $(VENV)/.dev  ## Make .venv with the pinned development tools and this project
+
+demo: $(VENV)/.demo  ## Run the sample documents through the main pipeline
+	$(BIN)/medical-kg demo
+
+test: setup  ## Run all tests with the coverage gates
+	$(BIN)/coverage erase
+	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=
+	$(BIN)/coverage report --fail-under=95
+	$(BIN)/coverage report --fail-under=100 --include='$(GROUND_FLOOR)'
+
+test-fast: setup  ## Run the tests that take less than about five seconds
+	$(BIN)/python -m pytest -n $(WORKERS) -m 'not slow'
+
+check: setup docs  ## Check format, style, types, layers and the documentation
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: setup  ## Build the documentation; a warning is an error
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html docs docs/_build/html
+
+bench: setup  ## Measure the budgets of the design, each beside its floor
+	$(BIN)/python -m benchmarks
+
+fix: setup  ## Format and repair what can be repaired
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock:  ## Pin the requirements anew (needs uv)
+	UV=$(UV) bash scripts/lock
+
+clean:  ## Remove the environment and everything built
+	rm -rf $(VENV) build dist docs/_build .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis \
+		.import_linter_cache
