@@ -154,6 +154,7 @@ class StageContext:
 
     Attributes:
         pipeline, stage, submission_id, batch_id, tenant: where this call belongs.
+        sequence: grows with each submission; tells a store which version of a root is newer.
         config: the stage's validated config.
         input: what the submission was asked to process, e.g. ``{"input": "trials/", "limit": 10}``.
         conditions: the pipeline's named conditions.
@@ -169,6 +170,7 @@ class StageContext:
     tenant: str
     config: Any
     logger: logging.LoggerAdapter[logging.Logger]
+    sequence: int = 0
     input: Mapping[str, Any] = field(default_factory=dict)
     conditions: Mapping[str, NamedCondition] = field(default_factory=dict)
     services: Mapping[str, Any] = field(default_factory=dict)

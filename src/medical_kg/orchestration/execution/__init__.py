@@ -1,0 +1,7 @@
+"""Running one stage of one batch, whoever drives it."""
+
+from medical_kg.orchestration.execution.batch import BatchRun, Outcome
+from medical_kg.orchestration.execution.instances import Instances
+from medical_kg.orchestration.execution.stage import execute_stage, fingerprint
+
+__all__ = ["BatchRun", "Instances", "Outcome", "execute_stage", "fingerprint"]

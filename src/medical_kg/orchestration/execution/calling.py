@@ -1,0 +1,308 @@
+"""Calling a stage by its mode: whole values, a page, or item by item with isolation.
+
+Only the item loop is hot. It isolates each item, so one that raises becomes a ``Failure`` and the rest goes on; errors
+that say the stage itself is broken (its contract, the settings, the disk, the ledger) are raised.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from medical_kg.orchestration.contract import Page, StateKey, Waiting, method_of
+from medical_kg.orchestration.contract.errors import (
+    ContractError,
+    ItemRejected,
+    LedgerError,
+    PluginError,
+    StorageError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from medical_kg.orchestration.contract import Stage, StageContext, StageMetadata
+    from medical_kg.orchestration.resilience import Guard
+
+FATAL = (PluginError, StorageError, UsageError, LedgerError, MemoryError)
+"""Errors that are the stage's, not an item's: isolating them would only repeat them for every item."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An item that could not be processed: its id and root, the error's class and message, and where it was raised."""
+
+    item_id: str
+    root: str | None
+    error: str
+    message: str
+    traceback: str = ""
+
+    @classmethod
+    def of(cls, key: StateKey[Any], item: Any, error: BaseException) -> Failure:
+        """Describe an error met with an item of a key."""
+        # A rejection is the stage's considered word; a traceback would add nothing to it.
+        trace = "" if isinstance(error, ItemRejected) else "".join(traceback.format_exception(error))
+        return cls(_ident(key.id_of, item) or "?", _ident(key.root_of, item), type(error).__name__, str(error), trace)
+
+
+def _ident(accessor: Any, item: Any) -> str | None:
+    try:
+        return None if accessor is None else str(accessor(item))
+    except Exception:  # noqa: BLE001  # a record too odd to be named must still be reported
+        return None
+
+
+@dataclass(slots=True)
+class Called:
+    """What a call gave: the handled output by key, the items that failed, or a wait; for a stream, where it goes on."""
+
+    output: dict[StateKey[Any], Any] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+    waiting: Waiting | None = None
+    cursor: str | None = None
+
+
+def call(stage: Stage[Any], ctx: StageContext, guard: Guard, reads: Mapping[str, Any]) -> Called:
+    """Call a batch or item stage with its reads and return its handled, checked output.
+
+    Raises:
+        ContractError: the output does not fit the metadata.
+        Exception: whatever a batch stage raised after its policy's attempts.
+    """
+    metadata = stage.metadata
+    if metadata.mode == "item":
+        return _call_items(stage, ctx, guard, dict(reads))
+    output = guard(stage.run, ctx, **reads)
+    if isinstance(output, Waiting):
+        return Called(waiting=output)
+    return Called(output=handle(metadata, output))
+
+
+def pull(stage: Stage[Any], ctx: StageContext, guard: Guard, cursor: str | None, limit: int) -> Called:
+    """Pull one page from a stream stage.
+
+    Raises:
+        ContractError: it gave something else than a ``Page``, or its output does not fit the metadata.
+    """
+    page = guard(stage.pull, ctx, cursor, limit)
+    if not isinstance(page, Page):
+        raise _broken(stage.metadata, f"pull() returned {type(page).__name__} instead of a Page")
+    failures = [Failure(item.item_id, item.root or item.item_id, "Rejected", item.reason) for item in page.rejected]
+    return Called(output=handle(stage.metadata, page.output), failures=failures, cursor=page.cursor)
+
+
+def handle(metadata: StageMetadata, output: Any) -> dict[StateKey[Any], Any]:
+    """Return ``{key: value}`` for what a stage gave, by its output handler or the default rule, and check it.
+
+    Raises:
+        ContractError: a declared key is missing, an undeclared one is there, or a value does not fit its key's type.
+    """
+    handler = metadata.output_handler or (lambda given: _by_default(metadata, given))
+    handled = handler(output)
+    if not isinstance(handled, Mapping):
+        raise _broken(metadata, f"its output handler returned {type(handled).__name__} instead of a mapping")
+    declared = {key.name: key for key in metadata.writes}
+    named = {key.name if isinstance(key, StateKey) else str(key): value for key, value in handled.items()}
+    for name in named.keys() - declared.keys():
+        raise _broken(metadata, f"it wrote {name!r}, which its metadata does not declare in writes", name)
+    for name in declared.keys() - named.keys():
+        raise _broken(metadata, f"it did not write {name!r}, which its metadata declares in writes", name)
+    for name, value in named.items():
+        if reason := misfit(declared[name], value):
+            raise _broken(metadata, f"{name!r} {reason}", name)
+    return {key: named[key.name] for key in metadata.writes}
+
+
+def misfit(key: StateKey[Any], value: Any) -> str | None:
+    """Return why a value cannot stand in a key, or None when it can."""
+    if not key.is_list:
+        return None if _is_a(key, value) else f"holds a {type(value).__name__}, not {key.item_type}"
+    if not isinstance(value, list):
+        return f"holds a {type(value).__name__}, not a list"
+    seen: set[str] = set()
+    for item in value:
+        if reason := _item_misfit(key, item, seen):
+            return reason
+    return None
+
+
+def _item_misfit(key: StateKey[Any], item: Any, seen: set[str]) -> str | None:
+    if not _is_a(key, item):
+        return f"holds a {type(item).__name__} where {key.item_type.__name__} is declared"
+    if key.id_of is not None:
+        ident = key.id_of(item)
+        if ident in seen:
+            return f"holds two items with the id {ident!r}"
+        seen.add(ident)
+    return None
+
+
+def _is_a(key: StateKey[Any], value: Any) -> bool:
+    return not isinstance(key.item_type, type) or isinstance(value, key.item_type)
+
+
+def count(metadata: StageMetadata, output: Mapping[StateKey[Any], Any]) -> dict[str, float]:
+    """Return the named counts of a handled output, by the stage's counter or the length of each written list.
+
+    Raises:
+        ContractError: the counter raised, or gave something that is not a number or named numbers.
+    """
+    if metadata.output_counter is None:
+        return {key.name: float(len(value) if key.is_list else 1) for key, value in output.items()}
+    try:
+        counted = metadata.output_counter(output)
+        named = counted if isinstance(counted, Mapping) else {"output": counted}
+        return {str(name): float(number) for name, number in named.items()}
+    except Exception as error:
+        raise _broken(metadata, f"its output counter failed: {type(error).__name__}: {error}") from error
+
+
+def _by_default(metadata: StageMetadata, output: Any) -> Mapping[Any, Any]:
+    if len(metadata.writes) == 1 and not (isinstance(output, Mapping) and set(output) == set(metadata.writes)):
+        return {metadata.writes[0]: output}
+    if metadata.writes:
+        return output if isinstance(output, Mapping) else {}
+    if output is not None:
+        raise _broken(metadata, f"it returned a {type(output).__name__}, but its metadata declares no writes")
+    return {}
+
+
+def _broken(metadata: StageMetadata, what: str, key: str | None = None) -> ContractError:
+    return ContractError(f"stage type {metadata.stage_type!r}", what, key=key)
+
+
+def _call_items(stage: Stage[Any], ctx: StageContext, guard: Guard, reads: dict[str, Any]) -> Called:
+    metadata = stage.metadata
+    key = metadata.read_keys[0]
+    items = reads.pop(key.name)
+    called = Called()
+    take = _Collector(metadata)
+    function = getattr(stage, method_of(metadata))
+    if metadata.items_per_call is None:
+        for item in items:
+            try:
+                take(guard(function, ctx, item, **reads))
+            except FATAL:
+                raise
+            except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin may raise anything; the item is kept
+                called.failures.append(Failure.of(key, item, error))
+    else:
+        per_call = metadata.items_per_call
+        for first in range(0, len(items), per_call):
+            _call_group(
+                lambda group: guard(function, ctx, group, **reads), items[first : first + per_call], take, called
+            )
+    called.output = take.output()
+    return called
+
+
+def _call_group(function: Any, group: Sequence[Any], take: _Collector, called: Called) -> None:
+    """Call for a group; when that fails, halve it until the bad item stands alone."""
+    try:
+        results = _one_each(take.metadata, group, list(function(group)))
+    except FATAL:
+        raise
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # as above
+        if len(group) == 1:
+            called.failures.append(Failure.of(take.metadata.read_keys[0], group[0], error))
+            return
+        middle = len(group) // 2
+        _call_group(function, group[:middle], take, called)
+        _call_group(function, group[middle:], take, called)
+        return
+    for item, result in zip(group, results, strict=True):
+        try:
+            take(result)
+        except (TypeError, ValueError) as error:
+            called.failures.append(Failure.of(take.metadata.read_keys[0], item, error))
+
+
+def _wrong_type(key: StateKey[Any], record: Any) -> str:
+    return f"{key.name!r} takes {key.item_type.__name__}, not {type(record).__name__}"
+
+
+def _known_id(key: StateKey[Any], ident: str) -> str:
+    return f"{key.name!r} already holds an item with the id {ident!r}"
+
+
+def _one_each(metadata: StageMetadata, group: Sequence[Any], results: list[Any]) -> list[Any]:
+    if len(results) != len(group):
+        raise _broken(metadata, f"process_many() returned {len(results)} results for {len(group)} items")
+    return results
+
+
+class _Collector:
+    """Gathers what item calls return into lists by key, refusing (for that item alone) what does not fit."""
+
+    def __init__(self, metadata: StageMetadata) -> None:
+        self.metadata = metadata
+        self._raw: list[Any] = []
+        self._lists: dict[StateKey[Any], list[Any]] = {key: [] for key in metadata.writes}
+        self._seen: dict[StateKey[Any], set[str]] = {key: set() for key in metadata.writes}
+        self._take = self._pick()
+
+    def __call__(self, result: Any) -> None:
+        self._take(result)
+
+    def _pick(self) -> Any:
+        if self.metadata.output_handler is not None:
+            return self._raw.extend if self.metadata.flat else self._raw.append
+        if not self.metadata.writes:
+            return lambda _: None
+        if len(self.metadata.writes) > 1:
+            return self._take_several
+        return self._take_many if self.metadata.flat else self._one_taker(self.metadata.writes[0])
+
+    def _one_taker(self, key: StateKey[Any]) -> Any:
+        """Return the common case, one record of one key, as a closure: it runs once per item of every batch."""
+        add, seen, ident_of, type_ = self._lists[key].append, self._seen[key], key.id_of, key.item_type
+        typed = isinstance(type_, type)
+
+        def take(record: Any) -> None:
+            if typed and not isinstance(record, type_):
+                raise TypeError(_wrong_type(key, record))
+            if ident_of is not None:
+                ident = ident_of(record)
+                if ident in seen:
+                    raise ValueError(_known_id(key, ident))
+                seen.add(ident)
+            add(record)
+
+        return take
+
+    def _take_many(self, result: Any) -> None:
+        self._add({self.metadata.writes[0]: list(result)})
+
+    def _take_several(self, result: Any) -> None:
+        given = {key.name if isinstance(key, StateKey) else key: value for key, value in result.items()}
+        if given.keys() != {key.name for key in self.metadata.writes}:
+            names = ", ".join(key.name for key in self.metadata.writes)
+            msg = f"process() must return a mapping with the keys {names}, not {', '.join(map(str, given))}"
+            raise ValueError(msg)
+        flat = self.metadata.flat
+        self._add({key: list(given[key.name]) if flat else [given[key.name]] for key in self.metadata.writes})
+
+    def _add(self, columns: Mapping[StateKey[Any], list[Any]]) -> None:
+        fresh: dict[StateKey[Any], set[str]] = {}
+        for key, records in columns.items():
+            known, new = self._seen[key], set[str]()
+            for record in records:
+                if not _is_a(key, record):
+                    raise TypeError(_wrong_type(key, record))
+                if key.id_of is not None:
+                    ident = key.id_of(record)
+                    if ident in known or ident in new:
+                        raise ValueError(_known_id(key, ident))
+                    new.add(ident)
+            fresh[key] = new
+        for key, records in columns.items():
+            self._seen[key] |= fresh[key]
+            self._lists[key].extend(records)
+
+    def output(self) -> dict[StateKey[Any], Any]:
+        """Return what was gathered, handled and checked."""
+        if self.metadata.output_handler is not None:
+            return handle(self.metadata, self._raw)
+        return dict(self._lists)

@@ -1,0 +1,1 @@
+"""What happened, told to whoever listens; each optional listener is one small file."""
