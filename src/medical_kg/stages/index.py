@@ -1,0 +1,81 @@
+"""``index``: makes documents, chunks and vectors searchable in a store."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from medical_kg import PluginName, Stage, StageContext, StageMetadata, optional
+from medical_kg.documents.keys import CHUNKS, DOCUMENTS, EMBEDDINGS, INDEX_RECEIPT, REMOVED
+from medical_kg.documents.records import IndexReceipt
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from medical_kg.documents.ir import Document
+    from medical_kg.documents.records import Chunk, Embedding, RemovedRoot
+    from medical_kg.stores.contract import IndexStore
+
+
+class IndexConfig(BaseModel):
+    """Config of ``index``: which store."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    store: Annotated[str, PluginName("medical_kg.stores")] = "database"
+
+
+def _count(output: Mapping[Any, Any]) -> dict[str, int]:
+    receipt: IndexReceipt = output[INDEX_RECEIPT]
+    return {
+        "documents": receipt.documents,
+        "chunks": receipt.chunks,
+        "vectors": receipt.vectors,
+        "replaced": receipt.replaced,
+    }
+
+
+class IndexStage(Stage[IndexConfig]):
+    """Replaces everything the store holds of the batch's documents, and drops what is gone from the source.
+
+    Every document's root is replaced, also one that has no chunks any more. A root that a newer submission has
+    written is left as it is.
+    """
+
+    metadata = StageMetadata(
+        stage_type="index",
+        version="1.0.0",
+        description="Makes documents, chunks and vectors searchable.",
+        reads=(DOCUMENTS, CHUNKS, optional(EMBEDDINGS), optional(REMOVED)),
+        writes=(INDEX_RECEIPT,),
+        mode="batch",
+        config_model=IndexConfig,
+        output_counter=_count,
+        needs=("workspace", "plugins"),
+    )
+
+    def run(self, ctx: StageContext, **reads: Any) -> IndexReceipt:
+        """Write the batch; any error of the store fails the stage."""
+        store = ctx.plugins.get("medical_kg.stores", self.config.store)(ctx.workspace.database_url)
+        with closing(store.index()) as index:
+            return self._write(ctx, index, **reads)
+
+    def _write(
+        self,
+        ctx: StageContext,
+        index: IndexStore,
+        documents: Sequence[Document],
+        chunks: Sequence[Chunk],
+        embeddings: Sequence[Embedding] | None = None,
+        removed: Sequence[RemovedRoot] | None = None,
+    ) -> IndexReceipt:
+        here = {document.root for document in documents}
+        gone = index.remove(one.id for one in removed or () if one.id not in here)
+        written = index.replace(documents, chunks, embeddings or (), version=int(ctx.input.get("sequence", 0)))
+        if written.refused:
+            ctx.logger.warning("left %d roots as a newer submission has written them", len(written.refused))
+        if gone:
+            ctx.logger.info("dropped %d roots that are gone from the source", gone)
+        return IndexReceipt(store=self.config.store, replaced=written.replaced, **written.rows)
