@@ -1,0 +1,217 @@
+"""Everything the command line does, each in one call."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from medical_kg.orchestration.contract import Attachment, Signal
+from medical_kg.orchestration.ledger.contract import UNFINISHED, Batch, NewSubmission, StageRecord, Submission
+from medical_kg.orchestration.pipeline.catalog import load_plan
+from medical_kg.orchestration.runner import Engine, PlainEngine, drain
+
+if TYPE_CHECKING:
+    from medical_kg.orchestration.telemetry.events import Events
+    from medical_kg.orchestration.workspace import Workspace
+
+EngineName = Literal["dagster", "plain"]
+
+
+@dataclass(frozen=True, slots=True)
+class StageTotals:
+    """One stage over all batches of a submission: counts and dead letters summed, the worst status, seconds spent."""
+
+    stage: str
+    stage_type: str
+    status: str
+    counts: Mapping[str, float]
+    dead_letters: int
+    retries: int
+    duration: float
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How a submission stands."""
+
+    submission: Submission
+    batches: tuple[Batch, ...]
+    stages: tuple[StageTotals, ...]
+    errors: tuple[str, ...]
+
+    @property
+    def dead_letters(self) -> int:
+        """Items that could not be processed, over all stages."""
+        return sum(stage.dead_letters for stage in self.stages)
+
+
+def submit(
+    workspace: Workspace,
+    pipeline: str,
+    *,
+    input: str | Path | None = None,  # noqa: A002  # the word of the command line and of ctx.input
+    limit: int | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    tenant: str = "default",
+    engine: EngineName = "dagster",
+    events: Events | None = None,
+) -> Report:
+    """Run a pipeline over an input until nothing is left that can be done now, and report how it stands.
+
+    An unfinished submission of the same tenant, pipeline, input and overrides is resumed, its failed batches too.
+
+    Args:
+        workspace: where everything is kept.
+        pipeline: a pipeline's name, or the path of its file.
+        input: what to process; a path is made absolute.
+        limit: take at most so many input records.
+        overrides: config changes, ``"stage.field"`` to value.
+        tenant: whose submission it is.
+        engine: ``dagster`` (its history is in Dagster's UI) or ``plain``.
+        events: told what happens.
+
+    Raises:
+        PipelineNotFound: no pipeline has this name.
+        PipelineInvalid: the file has problems; nothing was changed.
+    """
+    submission = open_submission(workspace, pipeline, input=input, limit=limit, overrides=overrides, tenant=tenant)
+    return resume(workspace, submission.id, engine=engine, events=events)
+
+
+def open_submission(
+    workspace: Workspace,
+    pipeline: str,
+    *,
+    input: str | Path | None = None,  # noqa: A002  # as above
+    limit: int | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    tenant: str = "default",
+    actor: str | None = None,
+    ident: str | None = None,
+) -> Submission:
+    """Check a pipeline and put a submission into the ledger without running it; arguments and errors as ``submit``."""
+    plan = load_plan(
+        pipeline,
+        installation=workspace.installation,
+        folders=workspace.pipeline_folders,
+        overrides=overrides or {},
+    )
+    asked: dict[str, Any] = {}
+    if input is not None:
+        asked["input"] = str(input) if "://" in str(input) else str(Path(input).absolute())
+    if limit is not None:
+        asked["limit"] = limit
+    new = NewSubmission(
+        tenant=tenant,
+        pipeline=plan.name,
+        pipeline_version=plan.version,
+        pipeline_path=str(plan.path),
+        pipeline_digest=plan.digest,
+        batch_size=plan.batch_size,
+        input=asked,
+        overrides=overrides or {},
+        actor=actor or this_actor(),
+        id=ident,
+    )
+    return workspace.ledger.open_submission(new)[0]
+
+
+def resume(
+    workspace: Workspace,
+    submission_id: str,
+    *,
+    engine: EngineName = "dagster",
+    events: Events | None = None,
+) -> Report:
+    """Go on with an unfinished submission: failed batches again, waiting ones whose time has come.
+
+    Raises:
+        RecordNotFound: there is no such submission.
+        PipelineInvalid: its pipeline no longer passes the check.
+    """
+    submission = workspace.ledger.submission(submission_id)
+    for batch in workspace.ledger.batches(submission.id):
+        if batch.status == "failed":
+            workspace.ledger.reopen(batch.id, this_actor())
+    if submission.status in UNFINISHED:
+        drain(workspace, submission.id, make_engine(workspace, engine), events)
+    return report(workspace, submission.id)
+
+
+def make_engine(workspace: Workspace, name: EngineName) -> Engine:
+    """Return an engine by name; Dagster is imported only for its own."""
+    if name == "plain":
+        return PlainEngine()
+    from medical_kg.orchestration.dagster.engine import DagsterEngine
+
+    return DagsterEngine(workspace)
+
+
+def signal(
+    workspace: Workspace,
+    submission_id: str,
+    name: str,
+    value: Any = True,  # noqa: FBT002  # a signal's natural value
+    *,
+    batch: str | None = None,
+    attachments: Sequence[Attachment] = (),
+    actor: str | None = None,
+) -> Submission:
+    """Tell a signal to a submission, or to one batch of it; waiting batches whose condition now holds become ready.
+
+    Raises:
+        RecordNotFound: there is no such submission or batch.
+    """
+    submission = workspace.ledger.submission(submission_id)
+    told = Signal(
+        name=name, value=value, attachments=tuple(attachments), actor=actor or this_actor(), at=workspace.clock.now()
+    )
+    workspace.ledger.tell(submission.id, told, batch_id=batch)
+    return workspace.ledger.submission(submission.id)
+
+
+def report(workspace: Workspace, submission_id: str) -> Report:
+    """Return how a submission stands, with its counts per stage.
+
+    Raises:
+        RecordNotFound: there is no such submission.
+    """
+    ledger = workspace.ledger
+    submission = ledger.submission(submission_id)
+    batches = tuple(ledger.batches(submission.id))
+    results = [ledger.results(batch.id) for batch in batches]
+    names = dict.fromkeys(name for found in results for name in found)
+    totals = tuple(_total([found[name] for found in results if name in found]) for name in names)
+    errors = tuple(
+        f"{record.stage} ({record.batch_id}): {record.error}"
+        for found in results
+        for record in found.values()
+        if record.error
+    )
+    return Report(submission, batches, totals, errors)
+
+
+def _total(records: Sequence[StageRecord]) -> StageTotals:
+    counts: dict[str, float] = {}
+    for record in records:
+        for name, number in record.counts.items():
+            counts[name] = counts.get(name, 0) + number
+    statuses = {record.status for record in records}
+    return StageTotals(
+        stage=records[0].stage,
+        stage_type=records[0].stage_type,
+        status=next(status for status in ("failed", "waiting", "completed") if status in statuses),
+        counts=counts,
+        dead_letters=sum(record.dead_letters for record in records),
+        retries=sum(record.retries for record in records),
+        duration=sum(record.duration for record in records),
+    )
+
+
+def this_actor() -> str:
+    """Return who runs this process, as ``user@host``."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"

@@ -1,0 +1,223 @@
+"""Driving batches: claim, run every stage, settle, take the next. Engines differ only in how stages are scheduled.
+
+The plain engine runs a batch's stages in this process, parallel branches side by side; the Dagster engine
+(``dagster.engine``) runs the same stages as ops of a job. Both go through ``held`` and ``execute_stage``, so both leave
+the same history.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from medical_kg.orchestration.contract.errors import LedgerError
+from medical_kg.orchestration.execution import BatchRun, Instances, Outcome, execute_stage
+from medical_kg.orchestration.pipeline.catalog import load_plan
+from medical_kg.orchestration.telemetry.events import BatchSettled, BatchStarted, Events
+from medical_kg.orchestration.workspace import LEASE_SECONDS
+
+if TYPE_CHECKING:
+    from medical_kg.orchestration.ledger.contract import Batch, Ledger
+    from medical_kg.orchestration.pipeline.plan import Plan, PlannedStage
+    from medical_kg.orchestration.workspace import Workspace
+
+BRANCHES = 4
+"""How many stages of one batch the plain engine runs side by side, at most."""
+
+
+class Engine(Protocol):
+    """Runs the stages of a claimed batch, each through ``execute_stage``."""
+
+    name: str
+
+    def run(self, run: BatchRun) -> None:
+        """Run the batch; failures of stages are in the ledger, not raised."""
+
+
+class PlainEngine:
+    """Runs a batch's stages in this process."""
+
+    name = "plain"
+
+    def run(self, run: BatchRun) -> None:
+        """Run every stage once those it depends on have ended; independent ones run side by side."""
+        done: set[str] = set()
+        running: dict[Future[Outcome], str] = {}
+        with ThreadPoolExecutor(BRANCHES, thread_name_prefix="stage") as pool:
+            while len(done) < len(run.plan.stages):
+                started = done | set(running.values())
+                ready = [stage.name for stage in run.plan.stages if _is_ready(stage, started, done)]
+                if len(ready) == 1 and not running:
+                    # Nothing could run beside it: stay in this thread, where Ctrl-C is heard.
+                    execute_stage(run, ready[0])
+                    done.add(ready[0])
+                    continue
+                running |= {pool.submit(execute_stage, run, name): name for name in ready}
+                ended, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in ended:
+                    done.add(running.pop(future))
+                    future.result()
+
+
+def _is_ready(stage: PlannedStage, started: set[str], done: set[str]) -> bool:
+    return stage.name not in started and done.issuperset(stage.depends_on)
+
+
+def drain(workspace: Workspace, submission_id: str, engine: Engine, events: Events | None = None) -> None:
+    """Run the ready batches of a submission, one after the other, until none is left.
+
+    Raises:
+        PipelineInvalid: the pipeline's file no longer passes the check; nothing was changed.
+        LedgerError: another run took a batch over.
+    """
+    ledger, instances = workspace.ledger, Instances()
+    plan = plan_of(workspace, submission_id)
+    try:
+        while (batch := _next(ledger, submission_id)) is not None:
+            run_batch(workspace, plan, batch, engine, events or Events(), instances)
+    finally:
+        instances.close()
+
+
+def plan_of(workspace: Workspace, submission_id: str) -> Plan:
+    """Return the plan of a submission's pipeline, from its current file, with the submission's overrides."""
+    submission = workspace.ledger.submission(submission_id)
+    return load_plan(
+        submission.pipeline_path,
+        installation=workspace.installation,
+        folders=workspace.pipeline_folders,
+        overrides=submission.overrides,
+    )
+
+
+def run_batch(
+    workspace: Workspace, plan: Plan, batch: Batch, engine: Engine, events: Events, instances: Instances
+) -> Batch:
+    """Claim a batch, run it with an engine, and settle it. Returns the batch as it then stands.
+
+    Raises:
+        BatchHeld: somebody else holds it.
+        LedgerError: another run took it over meanwhile.
+    """
+    ledger = workspace.ledger
+    with held(ledger, batch) as claimed:
+        run = make_run(workspace, plan, claimed, events, instances)
+        start(run)
+        engine.run(run)
+        return settle(run)
+
+
+def make_run(workspace: Workspace, plan: Plan, batch: Batch, events: Events, instances: Instances) -> BatchRun:
+    """Return the run of a claimed batch in this process."""
+    return BatchRun(
+        plan=plan,
+        submission=workspace.ledger.submission(batch.submission_id),
+        batch=batch,
+        ledger=workspace.ledger,
+        checkpoints=workspace.checkpoints,
+        services=workspace.services,
+        clock=workspace.clock,
+        events=events,
+        instances=instances,
+    )
+
+
+def start(run: BatchRun) -> None:
+    """Tell that a run took up the batch."""
+    run.events.emit(
+        BatchStarted(
+            submission_id=run.submission.id,
+            batch_id=run.batch.id,
+            at=run.clock.now(),
+            pipeline=run.plan.name,
+            generation=run.batch.generation,
+        )
+    )
+
+
+def settle(run: BatchRun) -> Batch:
+    """Settle the batch after its stages, and tell how it stands."""
+    batch = run.ledger.settle(run.batch.id, run.batch.generation, [stage.name for stage in run.plan.stages])
+    settled = BatchSettled(
+        submission_id=run.submission.id,
+        batch_id=batch.id,
+        at=run.clock.now(),
+        pipeline=run.plan.name,
+        status=batch.status,
+    )
+    run.events.emit(settled)
+    return batch
+
+
+@contextmanager
+def held(ledger: Ledger, batch: Batch, generation: int | None = None) -> Iterator[Batch]:
+    """Claim a batch and keep the lease alive until the block ends.
+
+    Raises:
+        BatchHeld: somebody else holds it, or nothing is left to do in it.
+    """
+    dead = batch.lease_owner if batch.lease_owner and is_dead(batch.lease_owner) else None
+    claimed = ledger.claim(batch.id, owner_name(), lease_seconds=LEASE_SECONDS, generation=generation, dead_owner=dead)
+    stop = threading.Event()
+
+    def beat() -> None:
+        while not stop.wait(LEASE_SECONDS / 3):
+            try:
+                ledger.heartbeat(claimed.id, claimed.generation, lease_seconds=LEASE_SECONDS)
+            except LedgerError:
+                return  # taken over: the next commit will say so
+
+    thread = threading.Thread(target=beat, name=f"heartbeat-{claimed.id}", daemon=True)
+    thread.start()
+    try:
+        yield claimed
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _next(ledger: Ledger, submission_id: str) -> Batch | None:
+    ready = ledger.ready(limit=1, submission_id=submission_id)
+    if ready:
+        return ready[0]
+    abandoned = (
+        batch
+        for batch in ledger.batches(submission_id)
+        if batch.status == "running" and batch.lease_owner and is_dead(batch.lease_owner)
+    )
+    return next(abandoned, None)
+
+
+def owner_name() -> str:
+    """Return the name under which this process holds leases: host, process id and when the process started."""
+    return f"{socket.gethostname()}:{os.getpid()}:{_birth(os.getpid())}"
+
+
+def is_dead(owner: str) -> bool:
+    """Whether the process of a lease is known to be gone: it ran on this host and runs no more."""
+    host, pid, birth = owner.rsplit(":", 2)
+    return host == socket.gethostname() and _birth(int(pid)) != birth
+
+
+def _birth(pid: int) -> str:
+    """Return when a process started, as the kernel counts it; a process id alone may be used again."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
+    except FileNotFoundError:
+        return "gone" if Path("/proc/self").exists() else _probe(pid)
+
+
+def _probe(pid: int) -> str:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return "gone"
+    except PermissionError:
+        pass
+    return "alive"

@@ -1,0 +1,194 @@
+"""A workspace: one folder with the ledger, index and graph, checkpoints, files and Dagster's history.
+
+Its settings stand in ``medical_kg.toml``, in the folder itself or beside it.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from medical_kg.orchestration.contract import SystemClock
+from medical_kg.orchestration.contract.errors import SettingsError, StorageError
+from medical_kg.orchestration.registry import Installation, PluginSettings
+
+if TYPE_CHECKING:
+    from medical_kg.orchestration.checkpoints import CheckpointStore
+    from medical_kg.orchestration.contract import Clock, Files, Http
+    from medical_kg.orchestration.execution import BatchRun
+    from medical_kg.orchestration.ledger.contract import Ledger
+    from medical_kg.orchestration.pipeline.plan import PlannedStage
+
+ENVIRONMENT = "MEDICAL_KG_WORKSPACE"
+FOLDER = ".medical-kg"
+SETTINGS_FILE = "medical_kg.toml"
+LEASE_SECONDS = 60.0
+
+
+class StorageSettings(BaseModel):
+    """Table ``[workspace]``: where things are kept, when not in the folder, and where pipelines are looked for.
+
+    ``database_url`` is an SQLAlchemy URL, ``checkpoints`` a folder or an fsspec URL, ``pipelines`` holds more folders
+    (relative to the settings file).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    database_url: str | None = None
+    checkpoints: str | None = None
+    pipelines: tuple[Path, ...] = ()
+
+
+class HttpSettings(BaseModel):
+    """Table ``[http]``: the hosts (``name`` or ``name:port``) and local folders that stages may fetch from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    allow_hosts: tuple[str, ...] = ()
+    allow_roots: tuple[Path, ...] = ()
+
+
+class Settings(BaseModel):
+    """``medical_kg.toml``. Other tables belong to plugins and are not looked into."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    workspace: StorageSettings = Field(default_factory=StorageSettings)
+    plugins: PluginSettings = Field(default_factory=PluginSettings)
+    http: HttpSettings = Field(default_factory=HttpSettings)
+
+
+class Workspace:
+    """An open workspace. Its parts are opened when first used; ``close`` lets go of them.
+
+    Args:
+        root: the folder; made when something is first kept in it.
+        clock: time, for everything that runs in it.
+        installation: the plugins; found from the settings unless given.
+
+    Raises:
+        SettingsError: ``medical_kg.toml`` cannot be read; the message names the field.
+    """
+
+    def __init__(self, root: Path, *, clock: Clock | None = None, installation: Installation | None = None) -> None:
+        """Read the settings."""
+        self.root = root.absolute()
+        self.clock: Clock = clock or SystemClock()
+        self.settings_path, self._settings = read_settings(self.root)
+        self.installation = installation or Installation(self._settings.plugins)
+        self._ledger: Ledger | None = None
+
+    @classmethod
+    def find(cls, root: Path | None = None, *, clock: Clock | None = None) -> Workspace:
+        """Return the workspace at ``root``, else the one MEDICAL_KG_WORKSPACE names, else ``.medical-kg`` here."""
+        return cls(root or Path(os.environ.get(ENVIRONMENT) or FOLDER), clock=clock)
+
+    def settings(self, table: str) -> Mapping[str, Any]:
+        """Return one table of the settings as written, empty where there is none."""
+        found = getattr(self._settings, table, {})
+        return found.model_dump(mode="json") if isinstance(found, BaseModel) else found
+
+    @property
+    def database_url(self) -> str:
+        """The database of ledger, index and graph."""
+        return self._settings.workspace.database_url or f"sqlite:///{self.root / 'medical-kg.db'}"
+
+    @property
+    def pipeline_folders(self) -> tuple[Path, ...]:
+        """Where pipelines are looked for before the shipped ones."""
+        return (self.root / "pipelines", *map(self._beside_settings, self._settings.workspace.pipelines))
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger, opened (and its schema brought up to date) at first use."""
+        if self._ledger is None:
+            from medical_kg.orchestration.ledger.sql import open_ledger
+
+            self._make_root()
+            self._ledger = open_ledger(self.database_url, clock=self.clock)
+        return self._ledger
+
+    @cached_property
+    def checkpoints(self) -> CheckpointStore:
+        """The checkpoint store."""
+        from medical_kg.orchestration.checkpoints import CheckpointStore
+
+        return CheckpointStore(self._settings.workspace.checkpoints or str(self.root / "checkpoints"))
+
+    @cached_property
+    def files(self) -> Files:
+        """The file area."""
+        from medical_kg.orchestration.services import FileArea
+
+        return FileArea(self.root / "files", allow_roots=self._roots())
+
+    @cached_property
+    def http(self) -> Http:
+        """Fetching from what the settings allow."""
+        from medical_kg.orchestration.services import HttpService
+
+        return HttpService(allow_hosts=self._settings.http.allow_hosts, allow_roots=self._roots())
+
+    def services(self, run: BatchRun, planned: PlannedStage) -> Mapping[str, Any]:
+        """Return the services that a stage's metadata asks for."""
+        from medical_kg.orchestration.signals import LedgerSignals
+
+        makers = {
+            "signals": lambda: LedgerSignals(run.ledger, run.submission, run.batch, planned.name, self.clock),
+            "files": lambda: self.files,
+            "http": lambda: self.http,
+            "plugins": lambda: self.installation,
+            "workspace": lambda: self,
+        }
+        return {name: makers[name]() for name in planned.type.metadata.needs}
+
+    def close(self) -> None:
+        """Let go of the ledger's database."""
+        if self._ledger is not None:
+            self._ledger.close()
+            self._ledger = None
+
+    def _roots(self) -> tuple[Path, ...]:
+        return tuple(map(self._beside_settings, self._settings.http.allow_roots))
+
+    def _beside_settings(self, path: Path) -> Path:
+        return (self.settings_path or self.root).parent / path
+
+    def _make_root(self) -> None:
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"the workspace {self.root} cannot be made: {error.strerror or error}") from error
+
+
+def read_settings(root: Path) -> tuple[Path | None, Settings]:
+    """Return the settings of the workspace at ``root`` and the file they came from (None where there is none).
+
+    Raises:
+        SettingsError: the file is not TOML, or a field is wrong.
+    """
+    for path in (root / SETTINGS_FILE, root.parent / SETTINGS_FILE):
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            continue
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{path} cannot be read: {error}") from error
+        return path, _parse(path, text)
+    return None, Settings()
+
+
+def _parse(path: Path, text: str) -> Settings:
+    try:
+        return Settings.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}") from error
+    except ValidationError as error:
+        problems = "; ".join(f"[{'.'.join(map(str, e['loc']))}] {e['msg']}" for e in error.errors())
+        raise SettingsError(f"{path}: {problems}") from error
