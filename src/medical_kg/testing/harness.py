@@ -1,0 +1,136 @@
+"""Running one stage with no engine around it: no ledger, no checkpoints, no Dagster.
+
+The stage is configured, called, guarded, isolated, handled, checked and counted by the engine's own code.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from medical_kg.orchestration.contract import (
+    NamedCondition,
+    Stage,
+    StageContext,
+    StageMetadata,
+    Waiting,
+)
+from medical_kg.orchestration.contract.errors import ContractError
+from medical_kg.orchestration.execution.calling import Called, Failure, call, count, pull
+from medical_kg.orchestration.registry import Installation
+from medical_kg.orchestration.resilience import Guard, Policy
+from medical_kg.testing.fakes import FakeClock, FakeFiles, FakeSignals, FakeWorkspace
+
+
+@dataclass(frozen=True, slots=True)
+class StageRun:
+    """What came of the run.
+
+    ``output`` is by key name; ``dead_letters`` the items that failed; ``retries`` the errors that were retried;
+    ``cursor`` where a stream goes on; ``waiting`` what it waits for, if it does.
+    """
+
+    output: Mapping[str, Any]
+    counts: Mapping[str, float]
+    dead_letters: tuple[Failure, ...] = ()
+    retries: tuple[BaseException, ...] = ()
+    waiting: Waiting | None = None
+    cursor: str | None = None
+
+
+@dataclass(slots=True)
+class _Asked:
+    """The keywords of ``run_stage`` that are not reads."""
+
+    input: Mapping[str, Any] = field(default_factory=dict)
+    conditions: Mapping[str, NamedCondition] = field(default_factory=dict)
+    services: Mapping[str, Any] = field(default_factory=dict)
+    stage_name: str | None = None
+    workspace: Path | None = None
+    policy: Policy = field(default_factory=Policy)
+    clock: FakeClock = field(default_factory=FakeClock)
+    sequence: int = 1
+    timed_out: bool = False
+    cursor: str | None = None
+    limit: int = 100
+
+
+def run_stage(stage_type: type[Stage[Any]], config: Mapping[str, Any] | None = None, /, **keywords: Any) -> StageRun:
+    """Run one stage and return what came of it.
+
+    Args:
+        stage_type: the stage class.
+        config: its config as a pipeline would write it.
+        keywords: one per key it reads (optional reads may be left out), and any of ``input`` (what ``ctx.input``
+            holds), ``conditions`` (the pipeline's named conditions), ``services`` (in place of the fakes),
+            ``stage_name``, ``workspace`` (a folder, e.g. ``tmp_path``, for stages that need one), ``policy``,
+            ``clock``, ``sequence``, ``timed_out``; for a stream stage ``cursor`` and ``limit``.
+
+    Raises:
+        ContractError: a needed read is missing, or the stage broke its contract.
+        pydantic.ValidationError: the config is wrong.
+        Exception: what a batch or stream stage raised.
+    """
+    metadata = stage_type.metadata
+    asked = _Asked(**{name: keywords.pop(name) for name in list(keywords) if name in _Asked.__dataclass_fields__})
+    reads = _reads(metadata, keywords)
+    name = asked.stage_name or metadata.stage_type
+    validated = metadata.config_model.model_validate(dict(config or {}))
+    stage = stage_type(stage_type.configure(validated, stage=name, conditions=asked.conditions))
+    ctx = _context(metadata, name, stage.config, asked)
+    retries: list[BaseException] = []
+    guard = Guard(asked.policy, ctx, lambda _attempt, _delay, error: retries.append(error), lambda: 0.5)
+    guard(stage.open, ctx)
+    try:
+        if metadata.mode == "stream":
+            called = pull(stage, ctx, guard, asked.cursor, asked.limit)
+        else:
+            called = call(stage, ctx, guard, reads)
+    finally:
+        stage.close()
+    return _result(metadata, called, retries)
+
+
+def _result(metadata: StageMetadata, called: Called, retries: list[BaseException]) -> StageRun:
+    output = {key.name: value for key, value in called.output.items()}
+    counts = {} if called.waiting else count(metadata, called.output)
+    return StageRun(output, counts, tuple(called.failures), tuple(retries), called.waiting, called.cursor)
+
+
+def _reads(metadata: StageMetadata, given: dict[str, Any]) -> dict[str, Any]:
+    plugin = f"stage type {metadata.stage_type!r}"
+    known = {key.name for key in metadata.read_keys}
+    if unknown := given.keys() - known:
+        raise ContractError(plugin, f"it does not read {', '.join(sorted(unknown))}; it reads {sorted(known)}")
+    optional = {key.name for key in metadata.optional_keys}
+    if missing := known - given.keys() - optional:
+        raise ContractError(plugin, f"it was run without {', '.join(sorted(missing))}, which it reads")
+    return {key.name: given.get(key.name) for key in metadata.read_keys}
+
+
+def _context(metadata: StageMetadata, name: str, config: Any, asked: _Asked) -> StageContext:
+    services: dict[str, Any] = {"signals": FakeSignals(), "files": FakeFiles(), "plugins": Installation()}
+    if asked.workspace is not None:
+        services["workspace"] = FakeWorkspace(asked.workspace)
+    services |= asked.services
+    if lacking := set(metadata.needs) - services.keys():
+        what = f"it needs {', '.join(sorted(lacking))}: give run_stage(services=…), or workspace=tmp_path"
+        raise ContractError(f"stage type {metadata.stage_type!r}", what)
+    return StageContext(
+        pipeline="test",
+        stage=name,
+        submission_id="s-test",
+        batch_id="s-test-0001",
+        tenant="test",
+        sequence=asked.sequence,
+        config=config,
+        logger=logging.LoggerAdapter(logging.getLogger(f"medical_kg.stage.{metadata.stage_type}"), {}),
+        input=asked.input,
+        conditions=asked.conditions,
+        services={need: services[need] for need in metadata.needs},
+        clock=asked.clock,
+        timed_out=asked.timed_out,
+    )
