@@ -269,7 +269,18 @@ class Ledger(Protocol):
         """
 
     def reopen(self, batch_id: str, actor: str) -> Batch:
-        """Make a failed batch pending and ready again."""
+        """Make a failed batch pending and ready again.
+
+        Its failed results are dropped, so that the next run is judged by its own, and their stages may wait their
+        full time once more. The history keeps what was.
+        """
+
+    def cancel(self, submission_id: str, actor: str) -> Submission:
+        """Cancel a submission's unfinished batches; a run that is at work on one is refused its next commit.
+
+        Raises:
+            IllegalTransition: every batch is finished.
+        """
 
     def results(self, batch_id: str) -> dict[str, StageRecord]:
         """Return the stage records of a batch by stage."""

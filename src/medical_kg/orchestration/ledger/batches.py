@@ -1,0 +1,151 @@
+"""Batches: opening, claiming and moving them; a submission's status follows in the same transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import bindparam, func, insert, select, update
+
+from medical_kg.orchestration.contract.errors import RecordNotFound
+from medical_kg.orchestration.ledger import history
+from medical_kg.orchestration.ledger.contract import UNFINISHED, Batch, Status
+from medical_kg.orchestration.ledger.records import Held, held_of
+from medical_kg.orchestration.ledger.tables import BATCHES, SUBMISSIONS
+from medical_kg.orchestration.ledger.transitions import check_claim, check_move, claim_reason, submission_status
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+LOCK = select(BATCHES).where(BATCHES.c.id == bindparam("ident")).with_for_update()
+
+NO_LEASE = {"lease_owner": None, "lease_until": None}
+
+
+def load(connection: Connection, batch_id: str) -> Held:
+    """Return a batch, locked against other writers where the database locks rows.
+
+    Raises:
+        RecordNotFound: there is no such batch.
+    """
+    row = connection.execute(LOCK, {"ident": batch_id}).mappings().one_or_none()
+    if row is None:
+        raise RecordNotFound("batch", batch_id)
+    return held_of(row)
+
+
+def of_submission(connection: Connection, submission_id: str) -> list[Held]:
+    """Return a submission's batches in order."""
+    query = select(BATCHES).where(BATCHES.c.submission_id == submission_id).order_by(BATCHES.c.ordinal)
+    return [held_of(row) for row in connection.execute(query).mappings()]
+
+
+def ready(connection: Connection, *, now: float, limit: int, submission_id: str | None) -> list[Batch]:
+    """Return batches whose time has come, the oldest first."""
+    due = (BATCHES.c.ready_at <= now, BATCHES.c.status.in_(["pending", "running", "waiting"]))
+    query = select(BATCHES).where(*due).order_by(BATCHES.c.ready_at, BATCHES.c.id).limit(limit)
+    if submission_id is not None:
+        query = query.where(BATCHES.c.submission_id == submission_id)
+    return [held_of(row).batch for row in connection.execute(query).mappings()]
+
+
+def open_first(connection: Connection, tenant: str, submission_id: str, *, actor: str, now: float) -> None:
+    """Open a submission's first batch, ready at once; the submission's own line is written before."""
+    ident = _insert(connection, tenant, submission_id, ordinal=1, now=now)
+    lines = [history.Line("submitted", "asked for"), history.Line("pending", "first batch", ident)]
+    history.append(connection, lines, tenant=tenant, submission_id=submission_id, actor=actor, now=now)
+
+
+def open_next(connection: Connection, held: Held, cursor: str, now: float) -> None:
+    """Open the batch that follows, unless there is one."""
+    tenant, submission_id = held.tenant, held.batch.submission_id
+    followers = select(BATCHES.c.id).where(BATCHES.c.tenant == tenant, BATCHES.c.follows == held.batch.id)
+    if connection.execute(followers).first() is not None:
+        return
+    siblings = (BATCHES.c.tenant == tenant, BATCHES.c.submission_id == submission_id)
+    last: int = connection.execute(select(func.max(BATCHES.c.ordinal)).where(*siblings)).scalar_one()
+    ident = _insert(connection, tenant, submission_id, ordinal=last + 1, now=now, cursor=cursor, follows=held.batch.id)
+    write(connection, held, [history.Line("pending", f"follows {held.batch.id}", ident)], now=now)
+    follow_batches(connection, held.tenant, submission_id, now)
+
+
+def _insert(connection: Connection, tenant: str, submission_id: str, *, ordinal: int, now: float, **values: Any) -> str:
+    ident = f"{submission_id}-{ordinal:04d}"
+    row = {"tenant": tenant, "id": ident, "submission_id": submission_id, "ordinal": ordinal, "status": "pending"}
+    times = {"ready_at": now, "created_at": now, "updated_at": now}
+    connection.execute(insert(BATCHES), row | times | {"generation": 0, "claimed_by": ""} | values)
+    return ident
+
+
+def claim(
+    connection: Connection,
+    held: Held,
+    owner: str,
+    *,
+    until: float,
+    now: float,
+    generation: int | None,
+    dead_owner: str | None,
+) -> Batch:
+    """Give a batch to ``owner`` until the end of the lease."""
+    batch = held.batch
+    check_claim(batch, owner, now=now, generation=generation, dead_owner=dead_owner)
+    lease = {"lease_owner": owner, "lease_until": until, "ready_at": until}
+    number = batch.generation + 1 if generation is None else generation
+    return move(
+        connection,
+        held,
+        "running",
+        claim_reason(batch, owner),
+        actor=owner,
+        now=now,
+        generation=number,
+        claimed_by=owner,
+        **lease,
+    )
+
+
+def move(
+    connection: Connection, held: Held, status: Status, reason: str, *, actor: str, now: float, **values: Any
+) -> Batch:
+    """Change a batch's status along the legal moves, with its line in the history, and its submission's.
+
+    Raises:
+        IllegalTransition: the move is not legal.
+    """
+    batch = held.batch
+    check_move(batch.id, batch.status, status)
+    change(connection, held, now=now, status=status, **values)
+    write(connection, held, [history.Line(status, reason, batch.id)], actor=actor, now=now)
+    follow_batches(connection, held.tenant, batch.submission_id, now)
+    return load(connection, batch.id).batch
+
+
+def change(connection: Connection, held: Held, *, now: float, **values: Any) -> None:
+    """Update columns of a batch."""
+    ident = (BATCHES.c.tenant == held.tenant, BATCHES.c.id == held.batch.id)
+    connection.execute(update(BATCHES).where(*ident).values(updated_at=now, **values))
+
+
+def write(
+    connection: Connection, held: Held, lines: list[history.Line], *, now: float, actor: str | None = None
+) -> None:
+    """Append lines to the history of a batch's submission; who claimed the batch is the actor unless named."""
+    history.append(
+        connection,
+        lines,
+        tenant=held.tenant,
+        submission_id=held.batch.submission_id,
+        actor=held.claimed_by if actor is None else actor,
+        now=now,
+    )
+
+
+def follow_batches(connection: Connection, tenant: str, submission_id: str, now: float) -> None:
+    """Set a submission's status to what follows from its batches; once finished it no longer blocks its like."""
+    statuses = select(BATCHES.c.status).where(BATCHES.c.tenant == tenant, BATCHES.c.submission_id == submission_id)
+    status = submission_status(connection.execute(statuses.distinct()).scalars())
+    ident = (SUBMISSIONS.c.tenant == tenant, SUBMISSIONS.c.id == submission_id)
+    values: dict[str, Any] = {"status": status, "updated_at": now}
+    if status not in UNFINISHED:
+        values["unfinished_key"] = None
+    connection.execute(update(SUBMISSIONS).where(*ident, SUBMISSIONS.c.status != status).values(**values))

@@ -1,0 +1,126 @@
+"""From the ledger's records to rows of its tables and back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from medical_kg.orchestration.contract import Signal
+from medical_kg.orchestration.contract.errors import InputError
+from medical_kg.orchestration.ledger.contract import (
+    Batch,
+    DeadLetter,
+    HistoryEntry,
+    NewSubmission,
+    Row,
+    StageRecord,
+    Submission,
+    Wait,
+)
+
+if TYPE_CHECKING:
+    from sqlalchemy import RowMapping
+
+R = TypeVar("R", bound=Row)
+
+
+class Held(NamedTuple):
+    """A batch with what the ledger knows about it besides: its tenant, and who claimed it last."""
+
+    tenant: str
+    claimed_by: str
+    batch: Batch
+
+
+def canonical(value: Any) -> str:
+    """Return a JSON value as text that is the same for equal values, whatever the order of their keys.
+
+    Raises:
+        InputError: the value is not JSON.
+    """
+    try:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        msg = f"input and overrides must be plain JSON values: {error}"
+        raise InputError(msg) from error
+
+
+def key_of(value: Any) -> str:
+    """Return the sha256 (hex) of the canonical JSON of a value."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def unfinished_key(new: NewSubmission) -> str:
+    """Return what no two unfinished submissions share: a key over tenant, pipeline, input and overrides."""
+    return key_of([new.tenant, new.pipeline, dict(new.input), dict(new.overrides)])
+
+
+def submission_row(new: NewSubmission, ident: str, now: float) -> dict[str, Any]:
+    """Return the row of a new submission."""
+    kept = {name: getattr(new, name) for name in NewSubmission.model_fields if name != "id"}
+    return kept | {
+        "id": ident,
+        "input": dict(new.input),
+        "input_key": key_of(dict(new.input)),
+        "overrides": dict(new.overrides),
+        "unfinished_key": unfinished_key(new),
+        "status": "pending",
+        "created_at": now,
+        "updated_at": now,
+    }
+
+
+def _read(model: type[R], row: RowMapping) -> R:
+    return model.model_validate({name: row[name] for name in model.model_fields})
+
+
+def submission_of(row: RowMapping) -> Submission:
+    """Return a submission from its row."""
+    return _read(Submission, row)
+
+
+def held_of(row: RowMapping) -> Held:
+    """Return a batch, its tenant and its last claimer from its row."""
+    return Held(row["tenant"], row["claimed_by"], _read(Batch, row))
+
+
+def dead_letter_of(row: RowMapping) -> DeadLetter:
+    """Return a dead letter from its row."""
+    return _read(DeadLetter, row)
+
+
+def history_of(row: RowMapping) -> HistoryEntry:
+    """Return a line of the history from its row."""
+    return _read(HistoryEntry, row)
+
+
+def record_of(row: RowMapping) -> StageRecord:
+    """Return a stage's result from its row."""
+    return _read(StageRecord, row)
+
+
+def record_row(tenant: str, record: StageRecord) -> dict[str, Any]:
+    """Return the row of a stage's result."""
+    return {"tenant": tenant, **record.model_dump(mode="json")}
+
+
+def wait_of(row: RowMapping) -> Wait:
+    """Return a wait from its row."""
+    return _read(Wait, row)
+
+
+def wait_row(tenant: str, wait: Wait) -> dict[str, Any]:
+    """Return the row of a wait."""
+    return {"tenant": tenant, **wait.model_dump(mode="json")}
+
+
+def signal_of(row: RowMapping) -> Signal:
+    """Return a signal from its row."""
+    return Signal.model_validate({name: row[name] for name in Signal.model_fields})
+
+
+def values_of(signals: Mapping[str, Signal]) -> dict[str, Any]:
+    """Return the values that conditions are tried on."""
+    return {name: signal.value for name, signal in signals.items()}

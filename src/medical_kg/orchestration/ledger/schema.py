@@ -1,0 +1,55 @@
+"""Bringing a database to the schema this release knows.
+
+Alembic is imported only when something is to be done: an up-to-date database opens without it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import inspect, text
+
+from medical_kg.orchestration.contract.errors import SchemaTooNew
+from medical_kg.orchestration.ledger.dialect import reading, writing
+from medical_kg.orchestration.ledger.tables import SCHEMA, VERSION_TABLE
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+
+def bring_up_to_date(engine: Engine) -> None:
+    """Create the ledger's tables, or upgrade them; two processes may do so at once.
+
+    Raises:
+        SchemaTooNew: a newer release wrote the database.
+    """
+    with reading(engine) as connection:
+        found = revision(connection)
+    if found == SCHEMA:
+        return
+    with writing(engine) as connection:
+        _refuse_newer(engine, revision(connection))
+        _migrate(connection)
+
+
+def revision(connection: Connection) -> str | None:
+    """Return the schema the database has; None when it has no ledger."""
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    # The table's name is a constant of this package.
+    return connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608
+
+
+def _refuse_newer(engine: Engine, found: str | None) -> None:
+    if found is not None and found > SCHEMA:
+        raise SchemaTooNew(engine.url.render_as_string(hide_password=True), found, SCHEMA)
+
+
+def _migrate(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", "medical_kg.orchestration.ledger:migrations")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

@@ -1,0 +1,242 @@
+"""The ledger in a SQL database: one transaction per call. ``history`` tells the words of the history."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from medical_kg.orchestration.contract import Clock, Signal, SystemClock
+from medical_kg.orchestration.contract.errors import IllegalTransition, RecordNotFound
+from medical_kg.orchestration.ledger import batches, history, results, signals, submissions
+from medical_kg.orchestration.ledger.contract import (
+    LEGAL_MOVES,
+    Batch,
+    DeadLetter,
+    HistoryEntry,
+    Ledger,
+    NewSubmission,
+    NextBatch,
+    Note,
+    StageRecord,
+    Submission,
+    Wait,
+)
+from medical_kg.orchestration.ledger.dialect import open_engine, reading, writing
+from medical_kg.orchestration.ledger.records import submission_of
+from medical_kg.orchestration.ledger.schema import bring_up_to_date
+from medical_kg.orchestration.ledger.transitions import check_at_work, check_generation, verdict
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+
+def open_ledger(url: str, *, clock: Clock | None = None) -> Ledger:
+    """Open the ledger at a database URL; its tables are made or upgraded first.
+
+    Raises:
+        SettingsError: the URL cannot be used.
+        SchemaTooNew: a newer release wrote the database.
+        StorageError: the database cannot be opened.
+    """
+    engine = open_engine(url)
+    try:
+        bring_up_to_date(engine)
+    except BaseException:
+        engine.dispose()
+        raise
+    return SqlLedger(engine, clock or SystemClock())
+
+
+class SqlLedger:
+    """The ledger over a SQLAlchemy engine; may be used from several threads, and beside other processes."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        """Keep the engine of a database whose schema is up to date."""
+        self._engine = engine
+        self._now = clock.now
+
+    def open_submission(self, new: NewSubmission) -> tuple[Submission, bool]:
+        """See ``Ledger.open_submission``."""
+        with writing(self._engine) as connection:
+            return submissions.open_or_find(connection, new, self._now())
+
+    def submission(self, ident: str) -> Submission:
+        """See ``Ledger.submission``."""
+        with reading(self._engine) as connection:
+            return submissions.find(connection, ident)
+
+    def submissions(self, *, tenant: str | None = None, limit: int = 50) -> list[Submission]:
+        """See ``Ledger.submissions``."""
+        with reading(self._engine) as connection:
+            return submissions.newest(connection, tenant, limit)
+
+    def batch(self, batch_id: str) -> Batch:
+        """See ``Ledger.batch``."""
+        with reading(self._engine) as connection:
+            return batches.load(connection, batch_id).batch
+
+    def batches(self, submission_id: str) -> list[Batch]:
+        """See ``Ledger.batches``."""
+        with reading(self._engine) as connection:
+            return [held.batch for held in batches.of_submission(connection, submission_id)]
+
+    def ready(self, *, limit: int = 10, submission_id: str | None = None) -> list[Batch]:
+        """See ``Ledger.ready``."""
+        with reading(self._engine) as connection:
+            return batches.ready(connection, now=self._now(), limit=limit, submission_id=submission_id)
+
+    def claim(
+        self,
+        batch_id: str,
+        owner: str,
+        *,
+        lease_seconds: float,
+        generation: int | None = None,
+        dead_owner: str | None = None,
+    ) -> Batch:
+        """See ``Ledger.claim``."""
+        with writing(self._engine) as connection:
+            now = self._now()
+            held = batches.load(connection, batch_id)
+            until = now + lease_seconds
+            return batches.claim(
+                connection, held, owner, until=until, now=now, generation=generation, dead_owner=dead_owner
+            )
+
+    def heartbeat(self, batch_id: str, generation: int, *, lease_seconds: float) -> None:
+        """See ``Ledger.heartbeat``. A batch that another stage has failed has no lease left to extend."""
+        with writing(self._engine) as connection:
+            now = self._now()
+            held = batches.load(connection, batch_id)
+            check_at_work(held.batch, generation)
+            if held.batch.status == "running":
+                until = now + lease_seconds
+                batches.change(connection, held, now=now, lease_until=until, ready_at=until)
+
+    def set_run(self, batch_id: str, generation: int, run_id: str) -> None:
+        """See ``Ledger.set_run``."""
+        with writing(self._engine) as connection:
+            held = batches.load(connection, batch_id)
+            check_generation(held.batch, generation)
+            batches.change(connection, held, now=self._now(), run_id=run_id)
+
+    def commit(
+        self,
+        record: StageRecord,
+        generation: int,
+        *,
+        dead_letters: Sequence[DeadLetter] = (),
+        notes: Sequence[Note] = (),
+        next_batch: NextBatch | None = None,
+        wait: Wait | None = None,
+    ) -> None:
+        """See ``Ledger.commit``."""
+        results.check_wait_given(record, given=wait is not None)
+        with writing(self._engine) as connection:
+            now = self._now()
+            held = batches.load(connection, record.batch_id)
+            check_at_work(held.batch, generation)
+            results.keep(connection, held, record, notes, str(wait.condition) if wait else record.error or "", now)
+            results.replace_dead_letters(connection, held, record.stage, dead_letters)
+            if wait is not None:
+                signals.keep_wait(connection, held, wait)
+            if next_batch is not None:
+                batches.open_next(connection, held, next_batch.cursor, now)
+            if record.status == "failed":
+                results.fail_batch(connection, held, record, now)
+
+    def note(self, batch_id: str, generation: int, stage: str | None, note: Note) -> None:
+        """See ``Ledger.note``."""
+        with writing(self._engine) as connection:
+            held = batches.load(connection, batch_id)
+            check_generation(held.batch, generation)
+            line = history.Line(note.event, note.reason, batch_id, stage, note.detail)
+            batches.write(connection, held, [line], now=self._now())
+
+    def settle(self, batch_id: str, generation: int, stages: Sequence[str]) -> Batch:
+        """See ``Ledger.settle``."""
+        with writing(self._engine) as connection:
+            now = self._now()
+            held = batches.load(connection, batch_id)
+            check_generation(held.batch, generation)
+            status, reason = verdict(results.of_batch(connection, batch_id), stages)
+            if held.batch.status == status == "failed":
+                return held.batch
+            ready_at = {"waiting": signals.wake_time(connection, held, now), "pending": now}.get(status)
+            if status == "completed":
+                signals.end_waits(connection, held)
+            actor, values = held.claimed_by, {"ready_at": ready_at, **batches.NO_LEASE}
+            return batches.move(connection, held, status, reason, actor=actor, now=now, **values)
+
+    def reopen(self, batch_id: str, actor: str) -> Batch:
+        """See ``Ledger.reopen``."""
+        with writing(self._engine) as connection:
+            now = self._now()
+            held = batches.load(connection, batch_id)
+            if held.batch.status != "failed":
+                legal = LEGAL_MOVES[held.batch.status] - {"pending"}
+                raise IllegalTransition(f"batch {batch_id}", held.batch.status, "pending by a retry", legal)
+            signals.restart_deadlines(connection, held, now)
+            results.drop_failed(connection, held)
+            return batches.move(connection, held, "pending", "retry", actor=actor, now=now, ready_at=now)
+
+    def cancel(self, submission_id: str, actor: str) -> Submission:
+        """See ``Ledger.cancel``."""
+        with writing(self._engine) as connection:
+            row = submissions.load(connection, submission_id)
+            open_ones = [
+                held for held in batches.of_submission(connection, submission_id) if LEGAL_MOVES[held.batch.status]
+            ]
+            if not open_ones:
+                raise IllegalTransition(f"submission {submission_id}", row["status"], "cancelled", ())
+            gone = {"ready_at": None, **batches.NO_LEASE}
+            for held in open_ones:
+                batches.move(connection, held, "cancelled", "cancelled", actor=actor, now=self._now(), **gone)
+            return submission_of(submissions.load(connection, submission_id))
+
+    def results(self, batch_id: str) -> dict[str, StageRecord]:
+        """See ``Ledger.results``."""
+        with reading(self._engine) as connection:
+            return results.of_batch(connection, batch_id)
+
+    def wait(self, batch_id: str, stage: str) -> Wait | None:
+        """See ``Ledger.wait``."""
+        with reading(self._engine) as connection:
+            return signals.find_wait(connection, batch_id, stage)
+
+    def tell(self, submission_id: str, signal: Signal, *, batch_id: str | None = None) -> None:
+        """See ``Ledger.tell``."""
+        with writing(self._engine) as connection:
+            row = submissions.load_unfinished(connection, submission_id)
+            if batch_id is not None and batches.load(connection, batch_id).batch.submission_id != submission_id:
+                known = [held.batch.id for held in batches.of_submission(connection, submission_id)]
+                raise RecordNotFound(f"batch of submission {submission_id}", batch_id, known)
+            signals.keep(connection, row["tenant"], submission_of(row), signal, batch_id, self._now())
+
+    def tell_pipeline(self, tenant: str, pipeline: str, signal: Signal) -> int:
+        """See ``Ledger.tell_pipeline``."""
+        with writing(self._engine) as connection:
+            idents = submissions.unfinished_of(connection, tenant, pipeline)
+            for ident in idents:
+                one = submission_of(submissions.load(connection, ident))
+                signals.keep(connection, tenant, one, signal, None, self._now())
+            return len(idents)
+
+    def signals(self, batch_id: str) -> dict[str, Signal]:
+        """See ``Ledger.signals``."""
+        with reading(self._engine) as connection:
+            return signals.Told(connection, batches.load(connection, batch_id).batch.submission_id).to(batch_id)
+
+    def dead_letters(self, submission_id: str) -> list[DeadLetter]:
+        """See ``Ledger.dead_letters``."""
+        with reading(self._engine) as connection:
+            return results.dead_letters(connection, submission_id)
+
+    def history(self, submission_id: str) -> list[HistoryEntry]:
+        """See ``Ledger.history``."""
+        with reading(self._engine) as connection:
+            return history.read(connection, submission_id)
+
+    def close(self) -> None:
+        """See ``Ledger.close``."""
+        self._engine.dispose()

@@ -1,0 +1,200 @@
+"""The ledger's tables. The tenant is part of every key, so no row of one tenant can point to another's.
+
+The migrations write down the same tables step by step; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    Column,
+    Double,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+SCHEMA = "0001"
+"""The newest migration: revisions are numbered in order, as text of four digits."""
+
+VERSION_TABLE = "ledger_version"
+"""Alembic's own default would be shared with Dagster, which may live in the same Postgres database."""
+
+METADATA = MetaData()
+
+
+def _of_submission() -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(["tenant", "submission_id"], ["submissions.tenant", "submissions.id"])
+
+
+def _of_batch() -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(["tenant", "batch_id"], ["batches.tenant", "batches.id"])
+
+
+SUBMISSIONS = Table(
+    "submissions",
+    METADATA,
+    Column("sequence", Integer, primary_key=True),
+    Column("tenant", String, nullable=False),
+    Column("id", String, nullable=False, unique=True),
+    Column("pipeline", String, nullable=False),
+    Column("pipeline_version", String, nullable=False),
+    Column("pipeline_path", String, nullable=False),
+    Column("pipeline_digest", String, nullable=False),
+    Column("batch_size", Integer, nullable=False),
+    Column("input", JSON, nullable=False),
+    Column("input_key", String, nullable=False),
+    Column("overrides", JSON, nullable=False),
+    # sha256 of tenant, pipeline, input and overrides; NULL once finished, so that only unfinished ones collide.
+    Column("unfinished_key", String, unique=True),
+    Column("plugin_lock", JSON(none_as_null=True)),
+    Column("status", String, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("updated_at", Double, nullable=False),
+    UniqueConstraint("tenant", "id", name="uq_submissions_tenant_id"),
+    Index("ix_submissions_input", "tenant", "pipeline", "input_key"),
+    # Sequence numbers are never used again, not even after the newest submission was removed.
+    sqlite_autoincrement=True,
+)
+
+BATCHES = Table(
+    "batches",
+    METADATA,
+    Column("tenant", String, nullable=False),
+    Column("id", String, nullable=False, unique=True),
+    Column("submission_id", String, nullable=False),
+    Column("ordinal", Integer, nullable=False),
+    Column("cursor", Text),
+    Column("status", String, nullable=False),
+    # The fencing token: counts the claims.
+    Column("generation", Integer, nullable=False),
+    Column("ready_at", Double, index=True),
+    Column("lease_owner", String),
+    Column("lease_until", Double),
+    # Who claimed it last; stays after the lease is given up, so that the history can name an actor.
+    Column("claimed_by", String, nullable=False),
+    # The batch a replay descends from.
+    Column("parent", String),
+    # The batch whose page opened this one: each opens one at most.
+    Column("follows", String),
+    Column("run_id", String),
+    Column("created_at", Double, nullable=False),
+    Column("updated_at", Double, nullable=False),
+    PrimaryKeyConstraint("tenant", "id"),
+    _of_submission(),
+    UniqueConstraint("tenant", "submission_id", "ordinal", name="uq_batches_ordinal"),
+    UniqueConstraint("tenant", "follows", name="uq_batches_follows"),
+)
+
+STAGE_RESULTS = Table(
+    "stage_results",
+    METADATA,
+    Column("tenant", String, nullable=False),
+    Column("batch_id", String, nullable=False),
+    Column("stage", String, nullable=False),
+    Column("stage_type", String, nullable=False),
+    Column("status", String, nullable=False),
+    Column("fingerprint", String, nullable=False),
+    Column("outputs", JSON, nullable=False),
+    Column("counts", JSON, nullable=False),
+    Column("origin", JSON, nullable=False),
+    Column("retries", Integer, nullable=False),
+    Column("dead_letters", Integer, nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("finished_at", Double, nullable=False),
+    Column("error", Text),
+    PrimaryKeyConstraint("tenant", "batch_id", "stage"),
+    _of_batch(),
+)
+
+WAITS = Table(
+    "waits",
+    METADATA,
+    Column("tenant", String, nullable=False),
+    Column("batch_id", String, nullable=False),
+    Column("stage", String, nullable=False),
+    Column("condition", JSON, nullable=False),
+    Column("on_timeout", String, nullable=False),
+    Column("first_waited_at", Double, nullable=False),
+    Column("deadline_at", Double),
+    Column("baseline", JSON, nullable=False),
+    PrimaryKeyConstraint("tenant", "batch_id", "stage"),
+    _of_batch(),
+)
+
+DEAD_LETTERS = Table(
+    "dead_letters",
+    METADATA,
+    Column("tenant", String, nullable=False),
+    Column("submission_id", String, nullable=False),
+    Column("stage", String, nullable=False),
+    Column("item_id", String, nullable=False),
+    Column("batch_id", String, nullable=False),
+    Column("root", String),
+    Column("error", String, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("traceback", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("status", String, nullable=False),
+    Column("at", Double, nullable=False),
+    PrimaryKeyConstraint("tenant", "submission_id", "stage", "item_id"),
+    _of_submission(),
+    _of_batch(),
+    Index("ix_dead_letters_batch", "tenant", "batch_id", "stage"),
+)
+
+SIGNALS = Table(
+    "signals",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("tenant", String, nullable=False),
+    Column("submission_id", String, nullable=False),
+    # NULL: told to the whole submission.
+    Column("batch_id", String),
+    Column("name", String, nullable=False),
+    Column("value", JSON, nullable=False),
+    Column("attachments", JSON, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("at", Double, nullable=False),
+    _of_submission(),
+    _of_batch(),
+    Index("ix_signals_name", "tenant", "submission_id", "name"),
+)
+
+SEEN = Table(
+    "seen",
+    METADATA,
+    Column("tenant", String, nullable=False),
+    Column("pipeline", String, nullable=False),
+    Column("item", String, nullable=False),
+    Column("content_hash", String, nullable=False),
+    Column("pipeline_fingerprint", String, nullable=False),
+    Column("submission_id", String, nullable=False),
+    Column("at", Double, nullable=False),
+    PrimaryKeyConstraint("tenant", "pipeline", "item"),
+    _of_submission(),
+)
+
+HISTORY = Table(
+    "history",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("tenant", String, nullable=False),
+    Column("submission_id", String, nullable=False),
+    Column("batch_id", String),
+    Column("stage", String),
+    Column("event", String, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("detail", JSON, nullable=False),
+    _of_submission(),
+    Index("ix_history_submission", "tenant", "submission_id", "id"),
+)
