@@ -271,16 +271,17 @@ def _origins(entry: str) -> Iterator[tuple[str, str, int]]:
     rest = entry.rpartition("://")[2]
     try:
         parts = urlsplit(f"//{rest}")
-        host, port = parts.hostname, parts.port
+        host, port = parts.hostname or "", parts.port
+        ascii_host = host.encode("idna").decode("ascii")
     except ValueError:
-        host, port = None, None
-    bare = f"[{host}]" if host and ":" in host else host
+        host, port, ascii_host = "", None, ""
+    bare = f"[{host}]" if ":" in host else host
     if not host or rest.lower() != (bare if port is None else f"{bare}:{port}") or not set(schemes) <= set(PORTS):
         raise SettingsError(
             f'[http] allow_hosts in medical_kg.toml: {entry!r} is no host; write "example.org" or "127.0.0.1:8080"'
         )
     for scheme in schemes:
-        yield scheme, host.encode("idna").decode("ascii"), port or PORTS[scheme]
+        yield scheme, ascii_host, port or PORTS[scheme]
 
 
 def _no_chatter(record: logging.LogRecord) -> bool:

@@ -72,7 +72,10 @@ def normal_identifier(identifier: str) -> str:
 
 def normal_name(name: str) -> str:
     """Return a name by which equal things meet: NFKC, case folded, single spaces, no punctuation at the ends."""
-    folded = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+    # Folding may take a composed letter apart, and composing may give one that folds: twice settles both.
+    for _ in range(2):
+        name = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    folded = " ".join(name.split())
     return folded.strip(EDGE_PUNCTUATION) or folded
 
 
