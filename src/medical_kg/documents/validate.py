@@ -1,0 +1,118 @@
+"""What must hold for every document, as pure functions that return findings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from medical_kg.documents.ir import Block, Document
+
+
+class Finding(NamedTuple):
+    """One thing wrong with a document: a stable code, the place in the document, and a sentence."""
+
+    code: str
+    place: str
+    message: str
+
+    def __str__(self) -> str:
+        """Return it as one line for people."""
+        return f"{self.code} at {self.place}: {self.message}"
+
+
+def findings(document: Document) -> list[Finding]:
+    """Return everything that is wrong with the document; an empty list means it is valid.
+
+    Codes: ``missing-id``, ``missing-root``, ``empty-document``, ``missing-section-id``, ``missing-block-id``,
+    ``duplicate-section-id``, ``duplicate-block-id``, ``negative-offset``, ``empty-span``, ``offset-out-of-range``,
+    ``overlapping-blocks``, ``blank-block``, ``uncovered-text``, ``bad-identifier``, ``empty-fact``,
+    ``unstorable-text``.
+    """
+    checks = (_identity, _section_ids, _block_ids, _spans, _order, _coverage, _facts, _storable)
+    return [finding for check in checks for finding in check(document)]
+
+
+def _identity(document: Document) -> Iterator[Finding]:
+    if not document.id.strip():
+        yield Finding("missing-id", "id", "the document has no id")
+    if not document.root.strip():
+        yield Finding("missing-root", "root", "the document does not name the payload it came from")
+    if not document.title.strip() and not document.text.strip():
+        yield Finding("empty-document", "text", "the document has neither title nor text")
+    for number, identifier in enumerate(document.identifiers):
+        prefix, _, value = identifier.partition(":")
+        if not prefix.strip() or not value.strip():
+            yield Finding("bad-identifier", f"identifiers[{number}]", f"{identifier!r} is not like prefix:value")
+
+
+def _section_ids(document: Document) -> Iterator[Finding]:
+    yield from _ids("section", [(f"sections[{n}]", section.id) for n, section in enumerate(document.sections)])
+
+
+def _block_ids(document: Document) -> Iterator[Finding]:
+    yield from _ids("block", [(place, block.id) for place, block in _blocks(document)])
+
+
+def _ids(what: str, places: list[tuple[str, str]]) -> Iterator[Finding]:
+    first: dict[str, str] = {}
+    for place, ident in places:
+        if not ident.strip():
+            yield Finding(f"missing-{what}-id", place, f"the {what} has no id")
+        elif ident in first:
+            yield Finding(f"duplicate-{what}-id", place, f"{ident!r} is already the id of {first[ident]}")
+        first.setdefault(ident, place)
+
+
+def _spans(document: Document) -> Iterator[Finding]:
+    length = len(document.text)
+    for place, block in _blocks(document):
+        span = f"[{block.start}, {block.end})"
+        if block.start < 0 or block.end < 0:
+            yield Finding("negative-offset", place, f"{span} has a negative offset")
+        elif block.end > length:
+            yield Finding("offset-out-of-range", place, f"{span} ends beyond the text, which has {length} characters")
+        elif block.start >= block.end:
+            yield Finding("empty-span", place, f"{span} holds no character")
+        elif not document.text_of(block).strip():
+            yield Finding("blank-block", place, f"{span} holds only white space")
+
+
+def _order(document: Document) -> Iterator[Finding]:
+    reached, before = 0, ""
+    for place, block in _blocks(document):
+        if before and 0 <= block.start < reached:
+            message = f"it starts at {block.start}, but {before} reaches to {reached}"
+            yield Finding("overlapping-blocks", place, message)
+        if block.end >= reached:
+            reached, before = block.end, place
+
+
+def _coverage(document: Document) -> Iterator[Finding]:
+    # Text that no block holds would never be chunked, so nobody could find it.
+    position = 0
+    spans = sorted((block.start, block.end) for _, block in _blocks(document) if 0 <= block.start < block.end)
+    for start, end in [*spans, (len(document.text), len(document.text))]:
+        gap = document.text[position:start]
+        if gap.strip():
+            yield Finding("uncovered-text", f"text[{position}:{start}]", f"no block holds {gap.strip()[:40]!r}")
+        position = max(position, end)
+
+
+def _facts(document: Document) -> Iterator[Finding]:
+    for number, fact in enumerate(document.facts):
+        if not fact.predicate.strip() or not (fact.object.name.strip() or fact.object.identifiers):
+            yield Finding("empty-fact", f"facts[{number}]", "a fact needs a predicate and a named object")
+
+
+def _storable(document: Document) -> Iterator[Finding]:
+    for place, text in (("id", document.id), ("title", document.title), ("text", document.text)):
+        if "\x00" in text:
+            yield Finding("unstorable-text", place, "it holds a NUL character, which databases refuse")
+
+
+def _blocks(document: Document) -> Iterator[tuple[str, Block]]:
+    for number, section in enumerate(document.sections):
+        for position, block in enumerate(section.blocks):
+            yield f"sections[{number}].blocks[{position}]", block

@@ -1,0 +1,75 @@
+"""Finding the input files of a folder, in an order that is the same every time."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ABOUT_THE_DATA = frozenset(
+    {"readme", "license", "licence", "notice", "manifest", "changelog", "copying", "authors", "citation", "checksums"}
+)
+"""Files of these names (any case and ending) speak about the data and are no data: they are passed over."""
+
+
+class Found(NamedTuple):
+    """A file: where it is, its path relative to the input with ``/``, and why it cannot be read, if so."""
+
+    path: Path
+    name: str
+    problem: str = ""
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The place in the order of all files."""
+        return PurePosixPath(self.name).parts
+
+
+def find_files(top: Path, pattern: str | None = None, start: str = "") -> Iterator[Found]:
+    """Give the regular files under a folder, sorted by path; a file is given as itself.
+
+    Hidden files and folders, files about the data (README …), links and special files are passed over; links because
+    they may leave the folder or run in circles. A folder that cannot be listed is given with its problem.
+
+    Args:
+        top: a folder or a file.
+        pattern: only files whose path matches it, e.g. ``*.json`` or ``trials/*.xml``.
+        start: begin at this file (its relative name).
+    """
+    if not top.is_dir():
+        yield Found(top, printable(top.name))
+        return
+    first = PurePosixPath(start).parts
+    for found in _walk(top, ""):
+        matches = pattern is None or PurePosixPath(found.name).match(pattern)
+        if found.key >= first and (matches or found.problem):
+            yield found
+
+
+def _walk(folder: Path, prefix: str) -> Iterator[Found]:
+    try:
+        with os.scandir(folder) as listing:
+            entries = sorted(listing, key=lambda entry: printable(entry.name))
+    except OSError as error:
+        yield Found(folder, prefix.rstrip("/"), f"the folder cannot be listed: {error.strerror or error}")
+        return
+    for entry in entries:
+        name = prefix + printable(entry.name)
+        if entry.name.startswith(".") or entry.is_symlink():
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(Path(entry.path), f"{name}/")
+        elif entry.is_file(follow_symlinks=False) and not _is_about_the_data(entry.name):
+            yield Found(Path(entry.path), name)
+
+
+def _is_about_the_data(name: str) -> bool:
+    return name.lower().split(".", 1)[0] in ABOUT_THE_DATA
+
+
+def printable(name: str) -> str:
+    """Return a file name as Unicode text; bytes that are no UTF-8 are written as hexadecimal escapes."""
+    return os.fsencode(name).decode("utf-8", errors="backslashreplace")

@@ -1,0 +1,52 @@
+"""Stage ``ingest``: feeds a pipeline with the records of a source."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from medical_kg import Page, PluginName, Stage, StageContext, StageMetadata
+from medical_kg.documents.keys import PAYLOADS
+from medical_kg.sources.contract import DOOR
+
+if TYPE_CHECKING:
+    from medical_kg.sources.contract import Source
+
+
+class IngestConfig(BaseModel):
+    """Which source to read, and its own options (each source validates them)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    adapter: Annotated[str, PluginName(DOOR)]
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class IngestStage(Stage[IngestConfig]):
+    """Pulls pages of payloads from the source named in its config."""
+
+    metadata: ClassVar[StageMetadata] = StageMetadata(
+        stage_type="ingest",
+        version="1.0.0",
+        description="Reads the input's records from a source, as they were found.",
+        writes=(PAYLOADS,),
+        mode="stream",
+        config_model=IngestConfig,
+        needs=("plugins",),
+    )
+
+    def open(self, ctx: StageContext) -> None:
+        """Make the source; it opens nothing before the first pull."""
+        self._source: Source = ctx.plugins.get(DOOR, self.config.adapter)(self.config.options)
+
+    def close(self) -> None:
+        """Let the source go."""
+        self._source.close()
+
+    def pull(self, ctx: StageContext, cursor: str | None, limit: int) -> Page:
+        """Give the source's next page and log what it could not take."""
+        page = self._source.pull(ctx, cursor, limit)
+        for rejected in page.rejected:
+            ctx.logger.warning("rejected %s: %s", rejected.item_id, rejected.reason)
+        return page
