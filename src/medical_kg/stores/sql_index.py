@@ -1,0 +1,243 @@
+"""The index half of the SQL store: full text by FTS5, exact vector search in numpy, and both fused.
+
+Results of the two are fused by reciprocal rank: a chunk scores the sum of 1 / (60 + rank) over the lists it is in
+(Cormack, Clarke and Büttcher, *Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning Methods*,
+SIGIR 2009). Vectors are compared with all others, which is exact and good to some 200,000 chunks.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sqlalchemy import func, select, text
+
+from medical_kg import InputError
+from medical_kg.documents.ir import Document
+from medical_kg.documents.records import Chunk
+from medical_kg.orchestration.contract.errors import SchemaTooNew
+from medical_kg.stores.contract import EmbedderMismatch, Hit, Written
+from medical_kg.stores.sql import claim_roots, forget_roots, keep_digests, open_engine, reading, writing
+from medical_kg.stores.sql_index_tables import CHUNKS, DOCUMENTS, IDENTIFIERS, META, METADATA, SCHEMA, VECTORS
+from medical_kg.stores.sql_index_write import (
+    RootRows,
+    by_root,
+    count_roots,
+    delete_roots,
+    insert_roots,
+    stored_embedder,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from sqlalchemy import Connection, RowMapping
+
+    from medical_kg.documents.records import EmbedderIdentity, Embedding
+
+RRF_K = 60
+POOL = 100
+"""How many results of each list are fused, at least."""
+MAX_WORDS = 64
+"""How many different words of a query are looked up; the rest is left out."""
+WORD = re.compile(r"\w+")
+KINDS = ("hybrid", "text", "vector")
+MATCH = text("SELECT rowid FROM index_text WHERE index_text MATCH :words ORDER BY bm25(index_text), rowid LIMIT :limit")
+
+
+class SqlIndex:
+    """An index in an SQLite database; see ``stores.contract.IndexStore`` for what the methods promise."""
+
+    def __init__(self, database_url: str) -> None:
+        """Open the database and make the tables where there are none.
+
+        Raises:
+            SettingsError: the URL is not one of SQLite.
+            SchemaTooNew: a newer release wrote the index.
+        """
+        self._engine = open_engine(database_url, tables=METADATA)
+        self._matrix: tuple[str, np.ndarray[Any, Any], np.ndarray[Any, Any]] | None = None
+        with reading(self._engine) as connection:
+            schema = int(_meta(connection, "schema"))
+        if schema > SCHEMA:
+            self.close()
+            raise SchemaTooNew(self._engine.url.render_as_string(), str(schema), str(SCHEMA))
+
+    def replace(
+        self,
+        documents: Sequence[Document],
+        chunks: Sequence[Chunk],
+        embeddings: Sequence[Embedding],
+        *,
+        version: int,
+    ) -> Written:
+        """Replace all rows of the documents' roots in one transaction; a root that is the same stays untouched.
+
+        Raises:
+            EmbedderMismatch: the vectors were made by another embedder than those in the index.
+            ContractError: a chunk or embedding belongs to none of the documents.
+        """
+        given = by_root(documents, chunks, embeddings)
+        digests = {root: rows.digest() for root, rows in given.items()}
+        with writing(self._engine) as connection:
+            claim = claim_roots(connection, "index", given, version)
+            replaced = count_roots(connection, claim.accepted)
+            changed = {root: given[root] for root in claim.accepted if claim.digests.get(root) != digests[root]}
+            if changed:
+                delete_roots(connection, list(changed))
+                insert_roots(connection, changed)
+                keep_digests(connection, "index", {root: digests[root] for root in changed})
+        return Written(_sizes(given[root] for root in claim.accepted), replaced, claim.refused)
+
+    def remove(self, roots: Iterable[str]) -> int:
+        """Remove all rows of these roots, and the memory of their versions."""
+        gone = list(dict.fromkeys(roots))
+        if not gone:
+            return 0
+        with writing(self._engine) as connection:
+            found = count_roots(connection, gone)
+            if found:
+                delete_roots(connection, gone)
+            forget_roots(connection, "index", gone)
+        return found
+
+    def document(self, ident: str) -> Document | None:
+        """Return a document by its id or any of its identifiers; of several its own id counts first."""
+        query = (
+            select(DOCUMENTS.c.json)
+            .join(IDENTIFIERS)
+            .where(IDENTIFIERS.c.identifier == ident)
+            .order_by(DOCUMENTS.c.id != ident, DOCUMENTS.c.id, DOCUMENTS.c.root)
+            .limit(1)
+        )
+        with reading(self._engine) as connection:
+            found = connection.execute(query).scalar()
+        return None if found is None else Document.model_validate_json(found)
+
+    def chunks(self, document: str) -> list[Chunk]:
+        """Return the chunks of the document with this id, in order."""
+        columns = [CHUNKS.c[name] for name in Chunk.model_fields]
+        query = select(*columns).where(CHUNKS.c.document == document).order_by(CHUNKS.c.root, CHUNKS.c.ordinal)
+        with reading(self._engine) as connection:
+            return [Chunk.model_validate(row) for row in connection.execute(query).mappings()]
+
+    def embedder(self) -> EmbedderIdentity | None:
+        """Return what made the vectors in this index; None while it has none."""
+        with reading(self._engine) as connection:
+            return stored_embedder(connection)
+
+    def search(self, text: str, vector: np.ndarray[Any, Any] | None, *, limit: int, kind: str = "hybrid") -> list[Hit]:
+        """Return the best chunks, best first. The text is free: nothing in it is an operator.
+
+        Raises:
+            InputError: the kind is unknown, or it needs a vector and none is given.
+            EmbedderMismatch: the vector has another dimension than those in the index.
+        """
+        if kind not in KINDS:
+            msg = f"kind {kind!r} is unknown; choose {', '.join(KINDS)}"
+            raise InputError(msg)
+        if kind != "text" and vector is None:
+            msg = f"a {kind} search needs the query's vector; kind 'text' does without"
+            raise InputError(msg)
+        size = max(POOL, limit)
+        with reading(self._engine) as connection:
+            lists: dict[str, list[int]] = {}
+            if kind != "vector":
+                lists["text"] = _by_words(connection, text, size)
+            if kind != "text" and vector is not None:
+                lists["vector"] = self._by_vector(connection, vector, size)
+            return _hits(connection, lists, limit)
+
+    def counts(self) -> Mapping[str, int]:
+        """Return how many documents, chunks and vectors there are."""
+        tables = {"documents": DOCUMENTS, "chunks": CHUNKS, "vectors": VECTORS}
+        with reading(self._engine) as connection:
+            return {
+                name: int(connection.execute(select(func.count()).select_from(table)).scalar_one())
+                for name, table in tables.items()
+            }
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._engine.dispose()
+
+    def _by_vector(self, connection: Connection, vector: np.ndarray[Any, Any], size: int) -> list[int]:
+        keys, matrix = self._vectors(connection)
+        if not len(keys):
+            return []
+        if vector.shape != matrix.shape[1:]:
+            msg = f"the query's vector has shape {vector.shape}, those in the index {matrix.shape[1:]}"
+            raise EmbedderMismatch(msg)
+        best = np.argsort(-(matrix @ np.asarray(vector, dtype=np.float32)), kind="stable")[:size]
+        return [int(key) for key in keys[best]]
+
+    def _vectors(self, connection: Connection) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """Read all vectors, unless the copy in memory is still of the same state."""
+        changes = _meta(connection, "changes")
+        if self._matrix is None or self._matrix[0] != changes:
+            rows = connection.execute(select(VECTORS.c.key, VECTORS.c.vector).order_by(VECTORS.c.key)).all()
+            keys = np.array([key for key, _ in rows], dtype=np.int64)
+            matrix = np.frombuffer(b"".join(blob for _, blob in rows), dtype="<f4").reshape(
+                len(rows), -1 if rows else 0
+            )
+            self._matrix = (changes, keys, matrix)
+        return self._matrix[1], self._matrix[2]
+
+
+def _meta(connection: Connection, name: str) -> str:
+    return connection.execute(select(META.c.value).where(META.c.name == name)).scalar() or "0"
+
+
+def _sizes(rows: Iterable[RootRows]) -> dict[str, int]:
+    total = {"documents": 0, "chunks": 0, "vectors": 0}
+    for one in rows:
+        total["documents"] += len(one.documents)
+        total["chunks"] += len(one.chunks)
+        total["vectors"] += len(one.embeddings)
+    return total
+
+
+def match_expression(query: str) -> str:
+    """Return an FTS5 expression for any of the query's words; every word is quoted, so none is an operator."""
+    words = list(dict.fromkeys(WORD.findall(query.casefold())))[:MAX_WORDS]
+    return " OR ".join(f'"{word}"' for word in words)
+
+
+def _by_words(connection: Connection, query: str, size: int) -> list[int]:
+    words = match_expression(query)
+    if not words:
+        return []
+    return list(connection.execute(MATCH, {"words": words, "limit": size}).scalars())
+
+
+def fuse(lists: Mapping[str, Sequence[int]]) -> list[tuple[int, float, dict[str, int]]]:
+    """Return key, score and ranks (from 1) of everything in the lists, best first, by reciprocal rank fusion."""
+    ranks: dict[int, dict[str, int]] = {}
+    for name, keys in lists.items():
+        for rank, key in enumerate(keys, 1):
+            ranks.setdefault(key, {})[name] = rank
+    scored = [(key, sum(1 / (RRF_K + rank) for rank in found.values()), found) for key, found in ranks.items()]
+    return sorted(scored, key=lambda one: (-one[1], one[0]))
+
+
+def _hits(connection: Connection, lists: Mapping[str, Sequence[int]], limit: int) -> list[Hit]:
+    best = fuse(lists)[:limit]
+    query = select(CHUNKS, DOCUMENTS.c.title).join(DOCUMENTS).where(CHUNKS.c.key.in_([key for key, *_ in best]))
+    rows = {row["key"]: row for row in connection.execute(query).mappings()}
+    return [_hit(rows[key], score, ranks) for key, score, ranks in best]
+
+
+def _hit(row: RowMapping, score: float, ranks: dict[str, int]) -> Hit:
+    return Hit(
+        chunk=row["id"],
+        document=row["document"],
+        root=row["root"],
+        title=row["title"],
+        section=row["section"],
+        text=row["text"],
+        start=row["start"],
+        end=row["end"],
+        score=score,
+        ranks=ranks,
+    )
