@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from medical_kg.formats.jsontext import Element
 
 MARK = re.compile(r'"protocolSection"|"nctId"|"studies"\s*:\s*\[\s*[{\]]')
-ESCAPED = re.compile(r"\\([\\<>\[\]()*_~`#+.!|-])")
+ESCAPED = re.compile(r"\\([^\w\s])")
 FILE_NAME = re.compile(r"NCT\d+.*\.json", re.IGNORECASE)
 NCT_PATH = ("protocolSection", "identificationModule", "nctId")
 BULLET = re.compile(r"[*•‣-]\s+")
@@ -147,7 +147,7 @@ def _groups(text: str) -> Iterator[str]:
 
 
 def _list_section(builder: DocumentBuilder, title: str, entries: list[str]) -> None:
-    entries = [entry for entry in map(squeeze, entries) if entry]
+    entries = [entry for text in entries if (entry := squeeze(ESCAPED.sub(r"\1", text)))]
     if not entries:
         return
     builder.section(title)

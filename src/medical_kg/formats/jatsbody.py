@@ -65,7 +65,7 @@ FLOWS = frozenset(
 )
 """Elements whose content is a paragraph of its own, or several."""
 
-LEFT_OUT = frozenset({"ref-list", "front-stub", "front", "sub-article", "response", "sec-meta", "treatment-meta"})
+LEFT_OUT = frozenset({"ref-list", "front-stub", "front", "sub-article", "response", "sec-meta"})
 """References become facts, replies follow the article; the rest is not running text."""
 
 
