@@ -13,7 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ABBREVIATIONS = frozenset(
-    ["al", "approx", "assoc", "ave", "ca", "cf", "chap", "co", "conc", "corp", "dept", "dr", "ed", "eds", "eq", "eqs", "esp", "est", "etc", "exp", "fig", "figs", "gov", "hosp", "inc", "incl", "inst", "int", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec", "jr", "lab", "lat", "lt", "ltd", "max", "med", "min", "mr", "mrs", "ms", "no", "nos", "nr", "obs", "ph.d", "phd", "pp", "prof", "pt", "pts", "pub", "ref", "refs", "resp", "rev", "sect", "ser", "sp", "spp", "sr", "st", "subsp", "suppl", "tab", "temp", "univ", "vol", "vols", "viz", "vs", "wk", "yr"]  # words read best as words
+    (  # noqa: SIM905  # words read best as words
+        "al approx assoc ave ca cf chap co conc corp dept dr ed eds eq eqs esp est etc exp fig figs gov hosp inc incl "
+        "inst int jan feb mar apr jun jul aug sep sept oct nov dec jr lab lat lt ltd max med min mr mrs ms no nos nr "
+        "obs ph.d phd pp prof pt pts pub ref refs resp rev sect ser sp spp sr st subsp suppl tab temp univ vol vols "
+        "viz vs wk yr"
+    ).split()
 )
 END = re.compile(
     r"(?<![.!?\u2026])[.!?\u2026]+[\"'\u201d\u2019\xbb)\]]*(?=\s)"  # marks and closing quotes before white space

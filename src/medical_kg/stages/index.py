@@ -73,7 +73,7 @@ class IndexStage(Stage[IndexConfig]):
     ) -> IndexReceipt:
         here = {document.root for document in documents}
         gone = index.remove(one.id for one in removed or () if one.id not in here)
-        written = index.replace(documents, chunks, embeddings or (), version=int(ctx.input.get("sequence", 0)))
+        written = index.replace(documents, chunks, embeddings or (), version=ctx.sequence)
         if written.refused:
             ctx.logger.warning("left %d roots as a newer submission has written them", len(written.refused))
         if gone:

@@ -96,6 +96,9 @@ class IndexStore(Protocol):
     def document(self, ident: str) -> Document | None:
         """Return a document by its id or any of its identifiers."""
 
+    def chunks(self, document: str) -> list[Chunk]:
+        """Return the chunks of the document with this id, in order."""
+
     def embedder(self) -> EmbedderIdentity | None:
         """Return what made the vectors in this index; None while it has none."""
 
