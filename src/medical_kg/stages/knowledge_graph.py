@@ -68,7 +68,7 @@ class KnowledgeGraphStage(Stage[KnowledgeGraphConfig]):
         gone = [root.id for root in removed or () if root.id not in set(roots)]
         with closing(self._graph(ctx)) as graph:
             cleared = graph.remove(gone)
-            written = graph.replace(roots, entities, claims, version=int(ctx.input.get("sequence", 0)))
+            written = graph.replace(roots, entities, claims, version=ctx.sequence)
         _tell(ctx, written, cleared)
         rows = written.rows
         return GraphReceipt(
