@@ -25,7 +25,8 @@ RETRYABLE = (TransientError, ConnectionError, TimeoutError)
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Strict: `max_attempts: true` is a mistake, not one attempt.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Backoff(_Strict):

@@ -1,0 +1,116 @@
+"""Pydantic's errors as problems with places: unknown keys with their neighbours, missing fields, wrong values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, get_args
+
+from pydantic import BaseModel
+
+from medical_kg.orchestration.contract.errors import near
+from medical_kg.orchestration.pipeline.problems import Path, Problem, show
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+    from medical_kg.orchestration.pipeline.tree import Tree
+
+Details = Any  # pydantic_core.ErrorDetails
+
+
+def explain(error: ValidationError, model: Any, tree: Tree, base: Path) -> list[Problem]:
+    """Return a problem for each thing the validation of the value at ``base`` found wrong."""
+    problems: list[Problem] = []
+    wrong: dict[Path, list[Details]] = {}
+    for details in error.errors(include_url=False):
+        if details["type"] == "missing":
+            problems.append(_missing(details, tree, base))
+        elif details["type"] == "extra_forbidden":
+            problems.append(_unknown(details, model, tree, base))
+        else:
+            wrong.setdefault(locate(tree, base, details["loc"]), []).append(details)
+    problems += [_wrong(path, found, tree) for path, found in wrong.items()]
+    return problems
+
+
+def locate(tree: Tree, base: Path, loc: Iterable[str | int]) -> Path:
+    """Return the path in the file of a pydantic location.
+
+    Parts that stand for no key (the branch of a union, a wrapping validator) are left out.
+    """
+    path = base
+    for part in loc:
+        for spelling in (part, str(part)):
+            if (*path, spelling) in tree.values:
+                path = (*path, spelling)
+                break
+    return path
+
+
+def _missing(details: Details, tree: Tree, base: Path) -> Problem:
+    *around, name = details["loc"]
+    path = locate(tree, base, around)
+    where = f"{show(path)} " if path else "the file "
+    return tree.problem("MKG012", f"{where}needs the field {name!r}", path, f"add {name}: …", key=bool(path))
+
+
+def _unknown(details: Details, model: Any, tree: Tree, base: Path) -> Problem:
+    *around, name = details["loc"]
+    path = locate(tree, base, details["loc"])
+    known = field_names(model, around)
+    where = f" in {show(path[:-1])}" if path[:-1] else ""
+    advice = near(str(name), known) if known else "remove it; nothing is configured here"
+    return tree.problem("MKG011", f"unknown key {str(name)!r}{where}", path, advice, key=True)
+
+
+def _wrong(path: Path, found: list[Details], tree: Tree) -> Problem:
+    reasons = " or ".join(dict.fromkeys(_reason(details) for details in found))
+    given = found[0]["input"]
+    shown = f"; it is {_short(given)}" if given is None or isinstance(given, (str, int, float, list, dict)) else ""
+    suggestion = "put it in quotes" if _is_number(given) and all(d["type"] == "string_type" for d in found) else ""
+    message = f"{show(path) or 'the file'}: {reasons}{shown}"
+    return tree.problem("MKG013", message, path, suggestion)
+
+
+def _reason(details: Details) -> str:
+    text = str(details["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    return text.replace("Input should be", "must be").replace("valid dictionary", "mapping")
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    if value is None:
+        return "empty"
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"  # noqa: PLR2004  # keeps the message on one line
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float))
+
+
+def field_names(model: Any, loc: Iterable[str | int]) -> list[str]:
+    """Return the field names that ``model`` allows at a location inside it."""
+    models = [model]
+    for part in loc:
+        models = [inner for outer in models for inner in _inside(outer, part)]
+    return sorted({info.alias or name for one in models for name, info in one.model_fields.items()})
+
+
+def _inside(model: type[BaseModel], part: str | int) -> Iterator[type[BaseModel]]:
+    named = [info for name, info in model.model_fields.items() if part in (name, info.alias)]
+    if named:
+        for info in named:
+            yield from _models_in(info.annotation)
+    else:
+        yield model  # a list position, or a part that stands for no key
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)

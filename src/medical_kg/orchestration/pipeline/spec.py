@@ -1,0 +1,128 @@
+"""The fields of a pipeline file, old and new. Names, references and wiring are judged by the check, not here."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from medical_kg.orchestration.contract import Clause, Condition, NamedCondition, OnTimeout
+
+DEFAULT_BATCH_SIZE = 2000
+_PERCENT = re.compile(r"(100|[0-9]{1,2}(\.[0-9]+)?)%")
+
+Text = Annotated[str, Field(min_length=1, max_length=1000)]
+Seconds = Annotated[float, Field(strict=True, gt=0, le=10 * 365 * 86_400, allow_inf_nan=False)]
+
+
+def _count_or_percent(value: Any) -> Any:
+    number = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    if number or (isinstance(value, str) and _PERCENT.fullmatch(value)):
+        return value
+    msg = "must be a whole number from 0, or a percentage such as '5%'"
+    raise ValueError(msg)
+
+
+def _empty_when_null(empty: type[Any]) -> BeforeValidator:
+    # `config:` with everything below it commented out is null in YAML.
+    return BeforeValidator(lambda value: empty() if value is None else value)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StageSpec(_Strict):
+    """A node of the pipeline."""
+
+    name: Text = Field(description="The stage's name in this pipeline: letters, digits and underscores.")
+    type: Text = Field(description="The stage type; `distribution:type` where two distributions claim the name.")
+    policy: Text | None = Field(default=None, description="The resilience policy that guards each call.")
+    depends_on: Annotated[list[Text], _empty_when_null(list)] = Field(
+        default_factory=list, description="The stages that must be done before this one."
+    )
+    config: Annotated[dict[str, Any], _empty_when_null(dict)] = Field(
+        default_factory=dict, description="The stage type's own settings."
+    )
+
+
+class ConditionSpec(_Strict):
+    """What is waited for: one signal (`field`, `equals`), or several `clauses` that must `all` or `any` hold."""
+
+    field: Text | None = Field(default=None, description="The signal's name; `ledger.X` is another spelling of `X`.")
+    equals: Any = Field(default=True, description="The value the signal must have.")
+    mode: Literal["all", "any"] = Field(default="all", description="Whether all clauses must hold, or any.")
+    clauses: Annotated[list[Clause], Field(min_length=1)] | None = Field(default=None, description="Several tests.")
+    timeout_seconds: Seconds | None = Field(default=None, description="Longest wait, from the first; none: for ever.")
+    poll_interval_seconds: Seconds | None = Field(default=None, description="Accepted; signals wake a batch at once.")
+
+    @model_validator(mode="after")
+    def _one_form(self) -> ConditionSpec:
+        if (self.field is None) == (self.clauses is None):
+            msg = "needs either `field` (with `equals`) or `clauses` (with `mode`)"
+            raise ValueError(msg)
+        stray = "equals" if self.field is None else "mode"
+        if stray in self.model_fields_set:
+            msg = f"`{stray}` does not go with `{'clauses' if self.field is None else 'field'}`"
+            raise ValueError(msg)
+        return self
+
+    def condition(self) -> Condition:
+        """Return the condition in the contract's form."""
+        clauses = self.clauses or [Clause(field=str(self.field), value=self.equals)]
+        return Condition(mode=self.mode, clauses=tuple(clauses))
+
+
+class GateSpec(_Strict):
+    """A named condition that config fields of type ``ConditionRef`` may point to."""
+
+    name: Text = Field(description="What stages call this condition.")
+    condition: ConditionSpec = Field(description="What is waited for.")
+    resume_stage: Text | None = Field(default=None, description="A stage after the wait; checked, it does not steer.")
+    on_timeout: OnTimeout = Field(default="fail", description="What happens when the time is up.")
+
+    def named(self) -> NamedCondition:
+        """Return the condition in the contract's form."""
+        return NamedCondition(
+            name=self.name,
+            condition=self.condition.condition(),
+            timeout_seconds=self.condition.timeout_seconds,
+            on_timeout=self.on_timeout,
+        )
+
+
+class MetadataSpec(_Strict):
+    """For people."""
+
+    owner: str = Field(default="", description="Who looks after the pipeline.")
+    description: str = Field(default="", description="What it is for, in one sentence.")
+    tags: list[str] = Field(default_factory=list, description="Words to find it by.")
+
+
+class TriggerSpec(_Strict):
+    """A signal that starts the pipeline."""
+
+    signal: Text = Field(description="The signal's name.")
+    equals: Any = Field(default=True, description="The value it must have.")
+
+
+class PipelineSpec(_Strict):
+    """A pipeline file."""
+
+    name: Text = Field(description="The pipeline's name.")
+    version: Text = Field(description="The pipeline's version, usually a date in quotes.")
+    applicable_sources: list[Text] = Field(default_factory=list, description="The kinds of source it is meant for.")
+    metadata: MetadataSpec = Field(default=MetadataSpec(), description="For people.")
+    stages: list[StageSpec] = Field(min_length=1, description="The nodes of the pipeline, in any order.")
+    gates: Annotated[list[GateSpec], _empty_when_null(list)] = Field(
+        default_factory=list, description="Named conditions that stages may wait for."
+    )
+    batch_size: int = Field(
+        default=DEFAULT_BATCH_SIZE, strict=True, ge=1, le=1_000_000, description="Items that go through together."
+    )
+    max_failed_items: Annotated[int | str, BeforeValidator(_count_or_percent)] | None = Field(
+        default=None, description="Failed items a batch may have, as a number or a percentage such as '5%'."
+    )
+    schedule: Text | None = Field(default=None, description="When to run by itself, as a cron line.")
+    triggers: list[TriggerSpec] = Field(default_factory=list, description="Signals that start it.")
