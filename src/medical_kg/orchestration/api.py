@@ -109,7 +109,7 @@ def open_submission(
         tenant=tenant,
         pipeline=plan.name,
         pipeline_version=plan.version,
-        pipeline_path=str(plan.path),
+        pipeline_path=str(plan.path.absolute()),
         pipeline_digest=plan.digest,
         batch_size=plan.batch_size,
         input=asked,

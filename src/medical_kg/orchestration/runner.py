@@ -39,6 +39,9 @@ class Engine(Protocol):
     def run(self, run: BatchRun) -> None:
         """Run the batch; failures of stages are in the ledger, not raised."""
 
+    def close(self) -> None:
+        """Let go of what the engine keeps between batches."""
+
 
 class PlainEngine:
     """Runs a batch's stages in this process."""
@@ -64,13 +67,16 @@ class PlainEngine:
                     done.add(running.pop(future))
                     future.result()
 
+    def close(self) -> None:
+        """Nothing is kept."""
+
 
 def _is_ready(stage: PlannedStage, started: set[str], done: set[str]) -> bool:
     return stage.name not in started and done.issuperset(stage.depends_on)
 
 
 def drain(workspace: Workspace, submission_id: str, engine: Engine, events: Events | None = None) -> None:
-    """Run the ready batches of a submission, one after the other, until none is left.
+    """Run the ready batches of a submission, one after the other, until none is left; then close the engine.
 
     Raises:
         PipelineInvalid: the pipeline's file no longer passes the check; nothing was changed.
@@ -83,6 +89,7 @@ def drain(workspace: Workspace, submission_id: str, engine: Engine, events: Even
             run_batch(workspace, plan, batch, engine, events or Events(), instances)
     finally:
         instances.close()
+        engine.close()
 
 
 def plan_of(workspace: Workspace, submission_id: str) -> Plan:
@@ -156,14 +163,21 @@ def settle(run: BatchRun) -> Batch:
 
 
 @contextmanager
-def held(ledger: Ledger, batch: Batch, generation: int | None = None) -> Iterator[Batch]:
-    """Claim a batch and keep the lease alive until the block ends.
+def held(ledger: Ledger, batch: Batch) -> Iterator[Batch]:
+    """Claim a batch for this process and keep the lease alive until the block ends.
 
     Raises:
         BatchHeld: somebody else holds it, or nothing is left to do in it.
     """
     dead = batch.lease_owner if batch.lease_owner and is_dead(batch.lease_owner) else None
-    claimed = ledger.claim(batch.id, owner_name(), lease_seconds=LEASE_SECONDS, generation=generation, dead_owner=dead)
+    claimed = ledger.claim(batch.id, owner_name(), lease_seconds=LEASE_SECONDS, dead_owner=dead)
+    with beating(ledger, claimed):
+        yield claimed
+
+
+@contextmanager
+def beating(ledger: Ledger, claimed: Batch) -> Iterator[None]:
+    """Keep the lease of a claimed batch alive while the block runs."""
     stop = threading.Event()
 
     def beat() -> None:
@@ -176,7 +190,7 @@ def held(ledger: Ledger, batch: Batch, generation: int | None = None) -> Iterato
     thread = threading.Thread(target=beat, name=f"heartbeat-{claimed.id}", daemon=True)
     thread.start()
     try:
-        yield claimed
+        yield
     finally:
         stop.set()
         thread.join()
@@ -201,7 +215,8 @@ def owner_name() -> str:
 
 def is_dead(owner: str) -> bool:
     """Whether the process of a lease is known to be gone: it ran on this host and runs no more."""
-    host, pid, birth = owner.rsplit(":", 2)
+    host, _, process = owner.partition(":")
+    pid, _, birth = process.partition(":")
     return host == socket.gethostname() and _birth(int(pid)) != birth
 
 

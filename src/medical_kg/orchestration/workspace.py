@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -139,7 +139,7 @@ class Workspace:
         """Return the services that a stage's metadata asks for."""
         from medical_kg.orchestration.signals import LedgerSignals
 
-        makers = {
+        makers: dict[str, Callable[[], Any]] = {
             "signals": lambda: LedgerSignals(run.ledger, run.submission, run.batch, planned.name, self.clock),
             "files": lambda: self.files,
             "http": lambda: self.http,

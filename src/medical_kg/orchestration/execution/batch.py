@@ -66,7 +66,7 @@ class BatchRun:
     events: Events = field(default_factory=Events)
     instances: Instances = field(default_factory=Instances)
     draw: Callable[[], float] = random.random
-    values: dict[str, Any] = field(default_factory=dict)
+    values: dict[tuple[str, str], Any] = field(default_factory=dict)
 
     def about(self, planned: PlannedStage) -> dict[str, Any]:
         """Return the fields every event of a stage carries."""

@@ -22,7 +22,6 @@ from medical_kg.orchestration.telemetry.events import (
     StageCompleted,
     StageFailed,
     StageReused,
-    StageSkipped,
     StageStarted,
     StageWaiting,
 )
@@ -81,9 +80,7 @@ class _Execution:
         run, planned = self._batch_run, self._planned
         results = run.ledger.results(run.batch.id)
         if lacking := [stage for stage in planned.depends_on if not _is_done(results.get(stage))]:
-            reason = f"{', '.join(lacking)} gave nothing"
-            run.events.emit(StageSkipped(**run.about(planned), reason=reason))
-            return Outcome(planned.name, "skipped", reason=reason)
+            return Outcome(planned.name, "skipped", reason=f"{', '.join(lacking)} gave nothing")
         refs = {binding.key.name: _refs(binding, results) for binding in planned.bindings}
         mark = fingerprint(planned, {name: [ref.digest for ref in found] for name, found in refs.items()})
         former = results.get(planned.name)
@@ -115,10 +112,11 @@ class _Execution:
 
     def _value(self, key: StateKey[Any], ref: OutputRef) -> Any:
         run = self._batch_run
-        if ref.digest not in run.values:
+        # By key as well: equal bytes may stand for records of different types.
+        if (key.name, ref.digest) not in run.values:
             assert key.codec is not None  # noqa: S101  # a state key always has one once it is made
-            run.values[ref.digest] = key.codec.decode(run.checkpoints.get(ref.digest, ref.suffix))
-        return run.values[ref.digest]
+            run.values[key.name, ref.digest] = key.codec.decode(run.checkpoints.get(ref.digest, ref.suffix))
+        return run.values[key.name, ref.digest]
 
     def _work(self, reads: dict[str, Any], mark: str) -> Outcome:
         run, planned = self._batch_run, self._planned
@@ -200,7 +198,7 @@ class _Execution:
         value = called.output[key]
         assert key.codec is not None  # noqa: S101  # as above
         digest = run.checkpoints.put(data, key.codec.suffix)
-        run.values[digest] = value
+        run.values[key.name, digest] = value
         return OutputRef(digest=digest, suffix=key.codec.suffix, items=len(value) if key.is_list else None)
 
     def _encode(self, key: StateKey[Any], called: Called) -> bytes:

@@ -86,13 +86,6 @@ class StageFailed(StageEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StageSkipped(StageEvent):
-    """A stage was not run because one it depends on gave nothing."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class CallRetried(StageEvent):
     """A call failed in a way that may pass and will be made again after ``delay`` seconds."""
 

@@ -1,0 +1,1 @@
+"""The engine's shell on Dagster: the only place that imports it."""

@@ -1,0 +1,59 @@
+"""A workspace's pipelines as Dagster definitions: every pipeline that passes the check becomes a job."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from dagster import Definitions, JobDefinition
+
+from medical_kg.orchestration.contract.errors import MedicalKGError, PipelineInvalid
+from medical_kg.orchestration.dagster.runtime import build_job
+from medical_kg.orchestration.pipeline.catalog import Catalog, load_plan
+from medical_kg.orchestration.workspace import Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+
+class NoPipelines(MedicalKGError):
+    """None of the pipelines can be used, so there is nothing to define."""
+
+
+def definitions(workspace: Workspace | None = None, *, pipelines: Iterable[str | Path] | None = None) -> Definitions:
+    """Return Dagster definitions with a job per pipeline, loading and checking every plugin they use.
+
+    Args:
+        workspace: whose ledger, checkpoints and pipelines; the one ``Workspace.find`` finds unless given.
+        pipelines: names or paths; all that can be named unless given. Among all, one that fails its check is reported
+            in the log and left out; one that was asked for raises.
+
+    Raises:
+        PipelineInvalid: a pipeline that was asked for has problems.
+        NoPipelines: none passed the check.
+    """
+    workspace = workspace or Workspace.find()
+    if pipelines is not None:
+        jobs = [_job(workspace, str(pipeline)) for pipeline in pipelines]
+    else:
+        entries = Catalog(workspace.pipeline_folders).entries()
+        jobs = [job for entry in entries if (job := _job_if_valid(workspace, str(entry.path))) is not None]
+    if not jobs:
+        raise NoPipelines("no pipeline passes its check; run: medical-kg pipelines check")
+    return Definitions(jobs=jobs)
+
+
+def _job(workspace: Workspace, pipeline: str) -> JobDefinition:
+    plan = load_plan(pipeline, installation=workspace.installation, folders=workspace.pipeline_folders)
+    return build_job(workspace, plan)
+
+
+def _job_if_valid(workspace: Workspace, pipeline: str) -> JobDefinition | None:
+    try:
+        return _job(workspace, pipeline)
+    except PipelineInvalid as error:
+        logger.error("left out of Dagster: %s", error)  # noqa: TRY400  # not our bug
+        return None

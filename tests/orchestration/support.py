@@ -1,0 +1,188 @@
+"""Small stage types and plans made in code, for tests of the engine: it knows no stage type, so neither do these."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from medical_kg.orchestration.checkpoints import CheckpointStore
+from medical_kg.orchestration.contract import Page, Stage, StageMetadata, StateKey
+from medical_kg.orchestration.execution import BatchRun
+from medical_kg.orchestration.ledger.contract import NewSubmission
+from medical_kg.orchestration.ledger.sql import open_ledger
+from medical_kg.orchestration.pipeline.plan import Binding, Plan, PlannedStage
+from medical_kg.orchestration.registry import STAGES, Installation, Origin, StageType
+from medical_kg.orchestration.resilience import Policy
+from medical_kg.orchestration.telemetry.events import Events
+from medical_kg.testing import FakeClock
+
+
+class Word(BaseModel):
+    """A record for tests."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str
+    root: str
+    text: str = ""
+
+
+def words(name: str, **more: Any) -> StateKey[list[Word]]:
+    return StateKey(name, list[Word], id="id", root="root", **more)
+
+
+WORDS, UPPER, LOWER = words("words"), words("upper"), words("lower")
+TALLY: StateKey[dict[str, int]] = StateKey("tally", dict[str, int])
+
+
+class Config(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    number: int = 3
+    bad: tuple[str, ...] = ()
+
+
+class Feed(Stage[Config]):
+    """Gives ``number`` words, ``limit`` at a time."""
+
+    metadata = StageMetadata(
+        stage_type="feed", version="1.0", description="Feeds.", writes=(WORDS,), mode="stream", config_model=Config
+    )
+
+    def pull(self, ctx: Any, cursor: str | None, limit: int) -> Page:
+        first = int(cursor or 0)
+        last = min(first + limit, self.config.number)
+        found = [Word(id=f"w{n}", root=f"w{n}", text=f"word {n}") for n in range(first, last)]
+        return Page(found, None if last == self.config.number else str(last))
+
+
+class Shout(Stage[Config]):
+    """Upper-cases words one by one; words named in ``bad`` cannot be."""
+
+    metadata = StageMetadata(
+        stage_type="shout",
+        version="1.0",
+        description="Shouts.",
+        reads=(WORDS,),
+        writes=(UPPER,),
+        mode="item",
+        config_model=Config,
+    )
+
+    def process(self, ctx: Any, item: Word, **reads: Any) -> Word:
+        if item.id in self.config.bad:
+            raise ValueError(f"{item.id} is bad")
+        return item.model_copy(update={"text": item.text.upper()})
+
+
+class Whisper(Stage[Config]):
+    """Lower-cases words one by one."""
+
+    metadata = StageMetadata(
+        stage_type="whisper",
+        version="1.0",
+        description="Whispers.",
+        reads=(WORDS,),
+        writes=(LOWER,),
+        mode="item",
+        config_model=Config,
+    )
+
+    def process(self, ctx: Any, item: Word, **reads: Any) -> Word:
+        return item.model_copy(update={"text": item.text.lower()})
+
+
+class Tally(Stage[Config]):
+    """Counts what the branches gave."""
+
+    metadata = StageMetadata(
+        stage_type="tally",
+        version="1.0",
+        description="Tallies.",
+        reads=(UPPER, LOWER),
+        writes=(TALLY,),
+        config_model=Config,
+        output_counter=lambda out: {"tallied": sum(out[TALLY].values())},
+    )
+
+    def run(self, ctx: Any, **reads: Any) -> dict[str, int]:
+        return {name: len(value) for name, value in reads.items()}
+
+
+def stage_type(cls: type[Stage[Any]]) -> StageType:
+    name = cls.metadata.stage_type
+    origin = Origin(STAGES, name, "tests", "0", f"{cls.__module__}:{cls.__qualname__}")
+    return StageType(name, cls, cls.metadata, origin)
+
+
+def planned(cls: type[Stage[Any]], after: Iterable[str] = (), **more: Any) -> PlannedStage:
+    """A stage named like its type unless ``name`` is given; ``bindings`` maps keys to writers."""
+    bindings: Mapping[StateKey[Any], tuple[str, ...]] = more.pop("bindings", {})
+    after = tuple(after)
+    bound = {writer for writers in bindings.values() for writer in writers}
+    values: dict[str, Any] = {
+        "name": cls.metadata.stage_type,
+        "config": cls.metadata.config_model(**more.pop("config", {})),
+        "policy_name": "default",
+        "policy": Policy(),
+        "order_only": tuple(name for name in after if name not in bound),
+        **more,
+    }
+    return PlannedStage(
+        type=stage_type(cls),
+        depends_on=after,
+        bindings=tuple(Binding(key, tuple(writers)) for key, writers in bindings.items()),
+        **values,
+    )
+
+
+def diamond(**configs: Mapping[str, Any]) -> Plan:
+    """feed → shout and whisper → tally."""
+    return plan(
+        planned(Feed, config=configs.get("feed", {})),
+        planned(Shout, ["feed"], bindings={WORDS: ("feed",)}, config=configs.get("shout", {})),
+        planned(Whisper, ["feed"], bindings={WORDS: ("feed",)}),
+        planned(Tally, ["shout", "whisper"], bindings={UPPER: ("shout",), LOWER: ("whisper",)}),
+    )
+
+
+def plan(*stages: PlannedStage, **more: Any) -> Plan:
+    text = repr([stage.name for stage in stages])
+    values: dict[str, Any] = {"conditions": {}, "batch_size": 2, **more}
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return Plan(name="test", version="1", path=Path("test.yaml"), digest=digest, stages=stages, **values)
+
+
+def open_run(folder: Path, made: Plan, **more: Any) -> BatchRun:
+    """A claimed first batch of a new submission of a plan, in a ledger and checkpoint store of its own."""
+    clock = more.pop("clock", None) or FakeClock()
+    ledger = more.pop("ledger", None) or open_ledger(f"sqlite:///{folder / 'ledger.db'}", clock=clock)
+    new = NewSubmission(
+        tenant="test",
+        pipeline=made.name,
+        pipeline_version=made.version,
+        pipeline_path=str(made.path),
+        pipeline_digest=made.digest,
+        batch_size=made.batch_size,
+        input={"input": "x"},
+        actor="tester",
+    )
+    submission, _ = ledger.open_submission(new)
+    batch = ledger.claim(ledger.batches(submission.id)[0].id, "tester", lease_seconds=60)
+    services = {"plugins": Installation()}
+    return BatchRun(
+        plan=made,
+        submission=submission,
+        batch=batch,
+        ledger=ledger,
+        checkpoints=CheckpointStore(str(folder / "checkpoints")),
+        services=lambda run, stage: {name: services[name] for name in stage.type.metadata.needs},
+        clock=clock,
+        events=Events([more.pop("heard", []).append]),
+        draw=lambda: 0.5,
+        **more,
+    )
