@@ -1,0 +1,139 @@
+"""``medical-kg graph``: look at a node with its evidence, and walk from it."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from medical_kg import MedicalKGError
+from medical_kg.commands.contract import CommandContext, context_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from medical_kg.stores.contract import Edge, GraphStore, Node
+
+DOOR = "medical_kg.stores"
+CANDIDATES = 10
+"""How many nodes a text may match before the rest is left unnamed."""
+
+app = typer.Typer(name="graph", help="Look into the knowledge graph.", no_args_is_help=True)
+
+Wanted = Annotated[str, typer.Argument(metavar="ID|TEXT", help="A node's id or identifier, or words of its name.")]
+Limit = Annotated[int, typer.Option(min=1, help="At most this many.")]
+Depth = Annotated[int, typer.Option(min=1, max=10, help="How many hops to go.")]
+StoreName = Annotated[str, typer.Option("--store", help="The store that holds the graph.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+class NodeNotFound(MedicalKGError):
+    """No node of the graph is known by this id or name."""
+
+    def __init__(self, wanted: str, nodes: int) -> None:
+        """Name what was asked for and how large the graph is."""
+        advice = "try fewer letters of its name" if nodes else "run a pipeline with a knowledge-graph stage first"
+        super().__init__(f"the graph has no node {wanted!r} (it holds {nodes} nodes); {advice}")
+
+
+@app.command()
+def show(
+    ctx: typer.Context,
+    wanted: Wanted,
+    limit: Limit = 50,
+    store: StoreName = "database",
+    as_json: AsJson = False,  # noqa: FBT002  # typer's form of a flag
+) -> None:
+    """Show a node, its edges and the words that carry them."""
+    context = context_of(ctx)
+    with closing(_graph(context, store)) as graph:
+        node = _choose(graph, wanted)
+        edges = graph.edges(node.id, limit=limit)
+        # The ends of a node's first edges are among its first neighbours: one question gives all their names.
+        nodes, _ = graph.neighbors(node.id, depth=1, limit=limit)
+    if as_json or context.json:
+        _print_json(node=node.model_dump(), edges=[edge.model_dump() for edge in edges])
+        return
+    names = {one.id: one.name for one in (node, *nodes)}
+    _print(context, [*_headline(node), *(line for edge in edges for line in _edge_lines(node, edge, names))])
+    _tell_limit(edges, limit, "edges")
+
+
+@app.command()
+def neighbors(
+    ctx: typer.Context,
+    wanted: Wanted,
+    depth: Depth = 1,
+    limit: Limit = 50,
+    store: StoreName = "database",
+    as_json: AsJson = False,  # noqa: FBT002  # typer's form of a flag
+) -> None:
+    """List the nodes around a node, nearest first."""
+    context = context_of(ctx)
+    with closing(_graph(context, store)) as graph:
+        node = _choose(graph, wanted)
+        nodes, edges = graph.neighbors(node.id, depth=depth, limit=limit)
+    if as_json or context.json:
+        dumped = {"nodes": [one.model_dump() for one in nodes], "edges": [edge.model_dump() for edge in edges]}
+        _print_json(node=node.model_dump(), **dumped)
+        return
+    _print(context, [*_headline(node), *(f"  {_in_short(one)}" for one in nodes)])
+    _tell_limit(nodes, limit, "nodes")
+
+
+def _graph(context: CommandContext, store: str) -> GraphStore:
+    opened: GraphStore = context.plugins.get(DOOR, store)(context.workspace.database_url).graph()
+    return opened
+
+
+def _choose(graph: GraphStore, wanted: str) -> Node:
+    """Return the node with this id or identifier, else the best match by name; say so where there are several."""
+    if node := graph.node(wanted):
+        return node
+    found = graph.find(wanted, limit=CANDIDATES + 1)
+    if not found:
+        raise NodeNotFound(wanted, graph.counts()["nodes"])
+    if len(found) > 1:
+        _tell_choice(wanted, found)
+    return found[0]
+
+
+def _tell_choice(wanted: str, found: list[Node]) -> None:
+    more = " and more" if len(found) > CANDIDATES else ""
+    typer.echo(f"{wanted!r} matches {min(len(found), CANDIDATES)} nodes{more}; showing the first:", err=True)
+    for node in found[:CANDIDATES]:
+        typer.echo(f"  {_in_short(node)}", err=True)
+
+
+def _tell_limit(shown: Sequence[object], limit: int, what: str) -> None:
+    if len(shown) == limit:
+        typer.echo(f"at most {limit} {what} are shown; --limit shows more", err=True)
+
+
+def _in_short(node: Node) -> str:
+    return f"{node.id}  {node.name} ({node.kind}, stated by {node.roots})"
+
+
+def _headline(node: Node) -> Iterator[str]:
+    yield node.name
+    facts = {"id": node.id, "kind": node.kind, "known as": ", ".join(node.identifiers), "stated by": str(node.roots)}
+    yield from (f"  {name + ':':<11}{value}" for name, value in facts.items() if value)
+
+
+def _edge_lines(node: Node, edge: Edge, names: Mapping[str, str]) -> Iterator[str]:
+    """Give an edge as seen from a node, and below it the words that carry it with their place and origin."""
+    arrow, other = ("->", edge.object) if edge.subject == node.id else ("<-", edge.subject)
+    yield f"  {arrow} {edge.predicate}  {other}  {names.get(other, '')}".rstrip()
+    place = f" at {edge.pointer}" if edge.pointer else ""
+    yield f'       "{edge.evidence}"{place} ({edge.method}, {edge.source}: {edge.uri})'
+
+
+def _print(context: CommandContext, lines: list[str]) -> None:
+    for line in lines:
+        context.console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+def _print_json(**found: object) -> None:
+    typer.echo(json.dumps(found, ensure_ascii=False, indent=2))

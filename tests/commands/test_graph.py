@@ -1,0 +1,181 @@
+"""``medical-kg graph``: nodes with their evidence, and what is around them."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner, Result
+
+from medical_kg import MedicalKGError
+from medical_kg.commands.graph import app
+from medical_kg.documents.ir import Provenance
+from medical_kg.documents.records import Claim, Entity, Mention
+from medical_kg.stores.database import DatabaseStore
+from medical_kg.testing import FakeWorkspace
+
+
+class Stores:
+    """The plugins service with the default store alone."""
+
+    def get(self, door: str, name: str) -> Any:
+        assert (door, name) == ("medical_kg.stores", "database")
+        return DatabaseStore
+
+
+@dataclass
+class Context:
+    """What the command line hands to a command."""
+
+    workspace: FakeWorkspace
+    json: bool = False
+    plugins: Stores = field(default_factory=Stores)
+    printed: io.StringIO = field(default_factory=io.StringIO)
+
+    @property
+    def console(self) -> Console:
+        return Console(file=self.printed, width=40)
+
+
+def entity(root: str, node: str, name: str, kind: str = "condition") -> Entity:
+    return Entity(id=f"{root}{node}", root=root, node=node, kind=kind, name=name, identifiers=(node,))
+
+
+def claim(root: str, subject: str, object_: str) -> Claim:
+    return Claim(
+        id=f"{root}{subject}{object_}",
+        root=root,
+        subject=subject,
+        predicate="studies",
+        object=object_,
+        evidence=Mention(pointer="/c/0", text="Heart [Failure]"),
+        method="structured",
+        provenance=Provenance(source="files", uri="file:///a.json"),
+    )
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> FakeWorkspace:
+    """Two trials that share a condition, and a condition with a like name."""
+    found = FakeWorkspace(tmp_path)
+    graph = DatabaseStore(found.database_url).graph()
+    graph.replace(
+        ["r1", "r2"],
+        [
+            entity("r1", "nct:1", "First trial", "trial"),
+            entity("r2", "nct:2", "Second trial", "trial"),
+            entity("r1", "mesh:D1", "Heart Failure"),
+            entity("r2", "mesh:D1", "Heart Failure"),
+            entity("r2", "mesh:D2", "Heart Failure, Diastolic"),
+        ],
+        [claim("r1", "nct:1", "mesh:D1"), claim("r2", "nct:2", "mesh:D1"), claim("r2", "nct:2", "mesh:D2")],
+        version=0,
+    )
+    graph.close()
+    return found
+
+
+def run(context: Context, *arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments), obj=context)
+
+
+def test_show_gives_a_node_with_its_evidence(workspace: FakeWorkspace) -> None:
+    """A node is shown with its edges in both directions, the words, their place and origin; nothing is cut."""
+    context = Context(workspace)
+    result = run(context, "show", "MESH:d1")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert context.printed.getvalue().splitlines() == [
+        "Heart Failure",
+        "  id:        mesh:D1",
+        "  kind:      condition",
+        "  known as:  mesh:D1",
+        "  stated by: 2",
+        "  <- studies  nct:1  First trial",
+        '       "Heart [Failure]" at /c/0 (structured, files: file:///a.json)',
+        "  <- studies  nct:2  Second trial",
+        '       "Heart [Failure]" at /c/0 (structured, files: file:///a.json)',
+    ]
+
+
+def test_a_text_that_matches_several_is_said(workspace: FakeWorkspace) -> None:
+    """The best match is shown; on stderr stands what else there is."""
+    context = Context(workspace)
+    result = run(context, "show", "heart")
+    assert result.stdout == ""
+    assert result.stderr.splitlines() == [
+        "'heart' matches 2 nodes; showing the first:",
+        "  mesh:D1  Heart Failure (condition, stated by 2)",
+        "  mesh:D2  Heart Failure, Diastolic (condition, stated by 1)",
+    ]
+    assert context.printed.getvalue().startswith("Heart Failure\n")
+
+
+def test_a_text_that_matches_one_needs_no_words(workspace: FakeWorkspace) -> None:
+    """A clear match is just shown."""
+    context = Context(workspace)
+    assert run(context, "show", "diastolic").stderr == ""
+    assert context.printed.getvalue().startswith("Heart Failure, Diastolic\n")
+
+
+def test_many_matches_are_not_all_listed(workspace: FakeWorkspace) -> None:
+    """Beyond ten matches the rest is left unnamed."""
+    graph = DatabaseStore(workspace.database_url).graph()
+    graph.replace(["r3"], [entity("r3", f"x:{number:02}", f"Pain {number:02}") for number in range(12)], [], version=0)
+    graph.close()
+    lines = run(Context(workspace), "show", "pain").stderr.splitlines()
+    assert lines[0] == "'pain' matches 10 nodes and more; showing the first:"
+    assert len(lines) == 11
+
+
+@pytest.mark.parametrize(("flag", "wide"), [(("--json",), False), ((), True)])
+def test_show_as_json(workspace: FakeWorkspace, flag: tuple[str, ...], wide: Any) -> None:
+    """JSON goes to stdout whole, asked for here or for all commands."""
+    result = run(Context(workspace, json=wide), "show", "mesh:D2", *flag)
+    found = json.loads(result.stdout)
+    assert found["node"]["name"] == "Heart Failure, Diastolic"
+    assert [(edge["subject"], edge["evidence"]) for edge in found["edges"]] == [("nct:2", "Heart [Failure]")]
+
+
+@pytest.mark.parametrize(("depth", "expected"), [("1", ["nct:2"]), ("3", ["nct:2", "mesh:D1", "nct:1"])])
+def test_neighbors_lists_the_nearest_first(workspace: FakeWorkspace, depth: str, expected: list[str]) -> None:
+    """Below the node itself stand the nodes around it; depth says how far to go."""
+    context = Context(workspace)
+    run(context, "neighbors", "mesh:D2", "--depth", depth)
+    assert [line.split()[0] for line in context.printed.getvalue().splitlines()[5:]] == expected
+
+
+def test_neighbors_as_json(workspace: FakeWorkspace) -> None:
+    """Nodes and the edges between them come as JSON."""
+    found = json.loads(run(Context(workspace), "neighbors", "nct:2", "--json").stdout)
+    assert found["node"]["id"] == "nct:2"
+    assert [node["id"] for node in found["nodes"]] == ["mesh:D1", "mesh:D2"]
+    assert len(found["edges"]) == 2
+
+
+def test_limits_are_said(workspace: FakeWorkspace) -> None:
+    """Where the limit may have cut something, stderr says so."""
+    assert "at most 1 edges are shown" in run(Context(workspace), "show", "mesh:D1", "--limit", "1").stderr
+    assert "at most 1 nodes are shown" in run(Context(workspace), "neighbors", "mesh:D1", "--limit", "1").stderr
+
+
+def test_an_unknown_node_is_a_clear_error(workspace: FakeWorkspace, tmp_path: Path) -> None:
+    """What is not there is an error with advice: another word, or a first run."""
+    for place, advice in [(workspace, "it holds 4 nodes"), (FakeWorkspace(tmp_path / "new"), "run a pipeline with")]:
+        place.root.mkdir(exist_ok=True)
+        result = run(Context(place), "show", "zebra")
+        assert isinstance(result.exception, MedicalKGError)
+        assert result.exception.exit_code == 1
+        assert "no node 'zebra'" in str(result.exception)
+        assert advice in str(result.exception)
+
+
+def test_the_graph_alone_shows_its_commands() -> None:
+    """Without a command the help names both."""
+    result = CliRunner().invoke(app, [])
+    assert "neighbors" in result.output
+    assert "show" in result.output
