@@ -49,6 +49,7 @@ IDENTIFIERS = Table(
     Column("identifier", String, primary_key=True),
     ForeignKeyConstraint(["root", "document"], ["index_documents.root", "index_documents.id"], ondelete="CASCADE"),
     Index("index_identifiers_identifier", "identifier"),
+    sqlite_with_rowid=False,
 )
 
 CHUNKS = Table(

@@ -1,0 +1,431 @@
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from medical_kg import ContractError, InputError, StorageError
+from medical_kg.documents.ir import Document, Provenance, Section
+from medical_kg.documents.records import Chunk, EmbedderIdentity, Embedding
+from medical_kg.embedders.hashing import HashingEmbedder
+from medical_kg.orchestration.contract.errors import SchemaTooNew, SettingsError
+from medical_kg.stores import sql_index, sql_index_write
+from medical_kg.stores.contract import EmbedderMismatch, Written
+from medical_kg.stores.database import DatabaseStore
+from medical_kg.stores.sql_index import SqlIndex, fuse, match_expression
+from medical_kg.stores.sql_index_tables import chunk_key
+
+TABLES = ("index_documents", "index_identifiers", "index_chunks", "index_vectors", "index_text")
+EMBEDDER = HashingEmbedder({"dimension": 16})
+Records = tuple[list[Document], list[Chunk], list[Embedding]]
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'kg.db'}"
+
+
+@pytest.fixture
+def index(url: str) -> Iterator[SqlIndex]:
+    with closing(SqlIndex(url)) as opened:
+        yield opened
+
+
+def records(name: str, *texts: str, embedder: HashingEmbedder = EMBEDDER, **fields: Any) -> Records:
+    """A document whose chunks have these texts, with their vectors."""
+    root = fields.pop("root", f"root:{name}")
+    document = Document(
+        **{
+            "id": name,
+            "root": root,
+            "kind": "article",
+            "title": f"About {name}",
+            "text": "\n".join(texts),
+            "sections": (Section(id="s", title="Results"),),
+            "provenance": Provenance(source="test", uri="mem:"),
+            **fields,
+        }
+    )
+    chunks = [
+        Chunk(
+            id=f"{name}#{number}",
+            root=root,
+            document=name,
+            ordinal=number,
+            start=0,
+            end=len(text),
+            section="Results",
+            text=text,
+            tokens=3,
+        )
+        for number, text in enumerate(texts)
+    ]
+    return [document], chunks, vectors(chunks, embedder)
+
+
+def vectors(chunks: Sequence[Chunk], embedder: HashingEmbedder = EMBEDDER) -> list[Embedding]:
+    return [
+        Embedding(id=one.id, root=one.root, embedder=embedder.identity, vector=embedder.embed_query(one.text))
+        for one in chunks
+    ]
+
+
+def joined(*parts: Records) -> Records:
+    documents, chunks, embeddings = (list(chain.from_iterable(lists)) for lists in zip(*parts, strict=True))
+    return documents, chunks, embeddings
+
+
+def rows(tmp_path: Path, tables: Sequence[str] = TABLES) -> dict[str, list[Any]]:
+    """All rows of these tables; the full-text index with its row numbers."""
+    with closing(sqlite3.connect(tmp_path / "kg.db")) as connection:
+        return {
+            table: sorted(connection.execute(f"SELECT {'rowid, ' * (table == 'index_text')}* FROM {table}").fetchall())
+            for table in tables
+        }
+
+
+def sound(tmp_path: Path) -> bool:
+    """Whether the full-text index agrees with the rows; FTS5's own check raises when it does not."""
+    with closing(sqlite3.connect(tmp_path / "kg.db")) as connection:
+        connection.execute("INSERT INTO index_text(index_text, rank) VALUES ('integrity-check', 1)")
+        return bool(connection.execute("PRAGMA integrity_check").fetchone() == ("ok",))
+
+
+def documents_of(index: SqlIndex, words: str, **options: Any) -> list[str]:
+    return [hit.document for hit in index.search(words, None, limit=10, kind="text", **options)]
+
+
+BATCH = joined(
+    records("pmid:1", "aspirin for stroke", "no effect was seen", identifiers=("pmid:1", "doi:10/x")),
+    records("pmid:2", "insulin lowers glucose in diabetes"),
+    records("pmid:3"),
+)
+
+
+def test_what_was_written_is_found_and_counted(index: SqlIndex) -> None:
+    """A write gives its rows, all of them can be counted, and a hit tells where its words stand."""
+    assert index.replace(*BATCH, version=1) == Written({"documents": 3, "chunks": 3, "vectors": 3}, 0, ())
+    assert index.counts() == {"documents": 3, "chunks": 3, "vectors": 3}
+    hit = index.search("glucose", EMBEDDER.embed_query("insulin lowers glucose"), limit=1)[0]
+    assert (hit.chunk, hit.document, hit.root) == ("pmid:2#0", "pmid:2", "root:pmid:2")
+    assert (hit.title, hit.section, hit.text) == ("About pmid:2", "Results", "insulin lowers glucose in diabetes")
+    assert (hit.start, hit.end) == (0, 34)
+    assert hit.ranks == {"text": 1, "vector": 1}
+    assert hit.score == pytest.approx(2 / 61)
+
+
+def test_words_are_stemmed_and_accents_do_not_matter(index: SqlIndex) -> None:
+    """Other forms of a word find it; titles and section titles are searched too."""
+    index.replace(*records("a", "patients with Ménière syndromes"), version=1)
+    assert documents_of(index, "patient") == documents_of(index, "MENIERE syndrome") == ["a"]
+    assert documents_of(index, "about") == documents_of(index, "result") == ["a"]
+    assert documents_of(index, "glucose") == []
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_writing_twice_leaves_the_same_rows(index: SqlIndex, tmp_path: Path, changed: bool) -> None:  # noqa: FBT001  # a case
+    """A second equal write, skipped or not, leaves every row as it was, row for row."""
+    index.replace(*BATCH, version=1)
+    before = rows(tmp_path, (*TABLES, "index_meta"))
+    if changed:
+        index.replace(*records("pmid:2", "something else", "entirely"), version=2)
+        assert rows(tmp_path) != {table: before[table] for table in TABLES}
+    assert index.replace(*BATCH, version=3) == Written({"documents": 3, "chunks": 3, "vectors": 3}, 3, ())
+    assert rows(tmp_path) == {table: before[table] for table in TABLES}
+    if not changed:
+        assert rows(tmp_path, ("index_meta",))["index_meta"] == before["index_meta"]
+    assert sound(tmp_path)
+
+
+def test_rows_do_not_depend_on_the_order_of_writes(tmp_path: Path) -> None:
+    """Two indexes given the same documents, one by one in any order, are equal."""
+    parts = [records(f"d{number}", f"text {number}", "shared") for number in range(4)]
+    found = []
+    for name, order in (("one", parts), ("two", parts[::-1]), ("all", [joined(*parts)])):
+        (tmp_path / name).mkdir()
+        with closing(SqlIndex(f"sqlite:///{tmp_path / name / 'kg.db'}")) as index:
+            for part in order:
+                index.replace(*part, version=1)
+        found.append(rows(tmp_path / name))
+    assert found[0] == found[1] == found[2]
+
+
+def test_an_unchanged_root_is_not_written_again(index: SqlIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only roots whose content changed are rewritten; a new version, a text, a vector or a maker is seen."""
+    written: list[list[str]] = []
+    insert = sql_index_write.insert_roots
+
+    def noting(connection: Any, roots: Any) -> None:
+        written.append(sorted(roots))
+        insert(connection, roots)
+
+    monkeypatch.setattr(sql_index, "insert_roots", noting)
+    index.replace(*BATCH, version=1)
+    index.replace(*BATCH, version=2)
+    documents, chunks, embeddings = BATCH
+    index.replace(documents, chunks, [], version=3)
+    index.replace(*BATCH, version=4)
+    index.replace([documents[0].model_copy(update={"title": "New"}), *documents[1:]], chunks, embeddings, version=5)
+    assert written == [
+        ["root:pmid:1", "root:pmid:2", "root:pmid:3"],
+        ["root:pmid:1", "root:pmid:2"],
+        ["root:pmid:1", "root:pmid:2"],
+        ["root:pmid:1"],
+    ]
+
+
+def test_a_root_is_replaced_whole(index: SqlIndex, tmp_path: Path) -> None:
+    """What a root no longer has is gone, also when nothing is left of its chunks; other roots stay."""
+    index.replace(*BATCH, version=1)
+    documents, _, _ = records("pmid:1")
+    assert index.replace(documents, [], [], version=2) == Written({"documents": 1, "chunks": 0, "vectors": 0}, 1, ())
+    assert documents_of(index, "aspirin insulin") == ["pmid:2"]
+    assert index.counts() == {"documents": 3, "chunks": 1, "vectors": 1}
+    assert index.document("doi:10/x") is None
+    assert sound(tmp_path)
+
+
+def test_an_older_version_is_refused_for_its_root_alone(index: SqlIndex) -> None:
+    """A late write of an older submission leaves the newer rows and writes the rest."""
+    index.replace(*records("a", "new"), version=5)
+    written = index.replace(*joined(records("a", "old"), records("b", "old")), version=4)
+    assert written == Written({"documents": 1, "chunks": 1, "vectors": 1}, 0, ("root:a",))
+    assert documents_of(index, "old") == ["b"]
+    assert documents_of(index, "new") == ["a"]
+
+
+def test_removed_roots_leave_nothing(index: SqlIndex, tmp_path: Path) -> None:
+    """Removing tells how many had rows, and leaves no row, word or version behind."""
+    index.replace(*BATCH, version=5)
+    assert index.remove(["root:pmid:1", "root:pmid:2", "root:pmid:3", "root:nobody"]) == 3
+    assert index.remove(["root:pmid:1"]) == 0
+    assert index.remove([]) == 0
+    assert not any(rows(tmp_path, (*TABLES, "store_roots")).values())
+    assert documents_of(index, "aspirin") == []
+    assert sound(tmp_path)
+    assert index.replace(*BATCH, version=1).refused == ()
+
+
+def test_documents_are_found_by_any_identifier(index: SqlIndex) -> None:
+    """By its id or an identifier; a document whose own id it is comes before one that only mentions it."""
+    index.replace(*joined(BATCH, records("a", identifiers=("a", "pmid:2"))), version=1)
+    assert index.document("doi:10/x") == BATCH[0][0]
+    assert index.document("pmid:2") == BATCH[0][1]
+    assert index.document("pmid:404") is None
+    assert index.chunks("pmid:1") == BATCH[1][:2]
+    assert index.chunks("pmid:404") == []
+
+
+def test_two_roots_may_bring_the_same_document(index: SqlIndex) -> None:
+    """Rows of a root are its own: another root with the same document neither fails nor takes them away."""
+    index.replace(*records("a", "aspirin", root="one"), version=1)
+    index.replace(*records("a", "aspirin", root="two"), version=1)
+    assert {hit.root for hit in index.search("aspirin", None, limit=10, kind="text")} == {"one", "two"}
+    index.remove(["one"])
+    assert index.document("a") is not None
+
+
+def test_of_records_with_one_id_the_last_counts(index: SqlIndex) -> None:
+    """A batch that brings a document twice is written once."""
+    written = index.replace(*joined(records("a", "first"), records("a", "second")), version=1)
+    assert written.rows == {"documents": 1, "chunks": 1, "vectors": 1}
+    assert index.search("second", None, limit=9, kind="text")[0].text == "second"
+
+
+def test_stray_records_are_refused(index: SqlIndex) -> None:
+    """A chunk without its document, or an embedding without its chunk, is a broken contract, and nothing is written."""
+    documents, chunks, embeddings = records("a", "text")
+    with pytest.raises(ContractError, match=r"chunk 'a#0' of root 'root:a' without document 'a'"):
+        index.replace([], chunks, [], version=1)
+    with pytest.raises(ContractError, match=r"embedding 'a#0' of root 'root:a' without the chunk"):
+        index.replace(documents, [], embeddings, version=1)
+    assert index.counts()["documents"] == 0
+
+
+def test_vectors_of_two_embedders_are_never_mixed(index: SqlIndex) -> None:
+    """Neither in one write nor over two; the refused write leaves nothing, and the message names both."""
+    other = HashingEmbedder({"dimension": 16, "max_tokens": 9})
+    with pytest.raises(EmbedderMismatch, match=r"8192 tokens\) and .* 9 tokens"):
+        index.replace(*joined(records("a", "x"), records("b", "x", embedder=other)), version=1)
+    assert index.embedder() is None
+    index.replace(*records("a", "x"), version=1)
+    with pytest.raises(EmbedderMismatch, match="cannot stand in one index"):
+        index.replace(*records("b", "x", embedder=other), version=1)
+    assert index.embedder() == EMBEDDER.identity
+    assert index.counts()["documents"] == 1
+
+
+def test_an_index_whose_last_vectors_are_gone_takes_a_new_embedder(index: SqlIndex) -> None:
+    """Removed, or replaced altogether by the new ones: then nothing is mixed."""
+    other = HashingEmbedder({"dimension": 24})
+    index.replace(*records("a", "x"), version=1)
+    index.replace(*records("a", "x", embedder=other), version=2)
+    assert index.embedder() == other.identity
+    index.remove(["root:a"])
+    assert index.embedder() is None
+    index.replace(*records("b", "x"), version=1)
+    assert index.embedder() == EMBEDDER.identity
+
+
+def test_a_vector_must_have_the_dimension_its_maker_says(index: SqlIndex) -> None:
+    """A vector of another length is refused, in a write and in a query."""
+    documents, chunks, embeddings = records("a", "x")
+    short = embeddings[0].model_copy(update={"vector": np.zeros(3, np.float32)})
+    with pytest.raises(EmbedderMismatch, match=r"'a#0' has shape \(3,\), its embedder says 16"):
+        index.replace(documents, chunks, [short], version=1)
+    index.replace(documents, chunks, embeddings, version=1)
+    with pytest.raises(EmbedderMismatch, match=r"query's vector has shape \(3,\)"):
+        index.search("x", np.zeros(3, np.float32), limit=1)
+
+
+def test_vector_search_is_exact_and_sees_later_writes(index: SqlIndex) -> None:
+    """The nearest by cosine come first, over all vectors, also after the index has changed."""
+    texts = [f"word{number} word{number % 7} common" for number in range(150)]
+    index.replace(*records("a", *texts), version=1)
+    query = EMBEDDER.embed_query("word3 common")
+    matrix = EMBEDDER.embed_documents(texts)
+    expected = sorted(range(150), key=lambda at: (-float(matrix[at] @ query), chunk_key("root:a", f"a#{at}")))
+    hits = index.search("ignored", query, limit=120, kind="vector")
+    assert np.allclose(
+        [matrix[int(hit.chunk[2:])] @ query for hit in hits], [matrix[at] @ query for at in expected[:120]]
+    )
+    assert [hit.ranks for hit in hits[:2]] == [{"vector": 1}, {"vector": 2}]
+    index.replace(*records("b", "word3 common"), version=1)
+    assert index.search("", query, limit=1, kind="vector")[0].document == "b"
+    index.remove(["root:a", "root:b"])
+    assert index.search("", query, limit=1, kind="vector") == []
+
+
+def test_a_search_needs_what_its_kind_needs(index: SqlIndex) -> None:
+    """A kind that uses vectors never falls back to words in silence."""
+    with pytest.raises(InputError, match="hybrid search needs the query's vector"):
+        index.search("x", None, limit=1)
+    with pytest.raises(InputError, match="'fuzzy' is unknown; choose hybrid, text, vector"):
+        index.search("x", None, limit=1, kind="fuzzy")
+
+
+def test_fusion_adds_reciprocal_ranks() -> None:
+    """A score is the sum of 1/(60+rank); in two lists is better than first in one; ties go by key."""
+    fused = fuse({"text": [7, 8], "vector": [9, 8]})
+    assert [(key, ranks) for key, _, ranks in fused] == [
+        (8, {"text": 2, "vector": 2}),
+        (7, {"text": 1}),
+        (9, {"vector": 1}),
+    ]
+    assert [score for _, score, _ in fused] == pytest.approx([2 / 62, 1 / 61, 1 / 61])
+    assert fuse({"text": []}) == []
+
+
+def test_function_words_count_only_where_there_are_no_others() -> None:
+    """Words that match everything are left out of a query, unless it has no others; long queries are cut."""
+    assert match_expression("What is the effect of AND?") == '"effect"'
+    assert match_expression("to be or not to be") == '"not"'
+    assert match_expression("the of") == '"the" OR "of"'
+    assert match_expression(" * \"'( ") == ""
+    assert match_expression(" ".join(f"w{number}" for number in range(500))).count("OR") == 63
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    st.one_of(
+        st.text(),
+        st.lists(
+            st.sampled_from(
+                ['"', "'", "AND", "OR NOT", "NEAR(", "*", "^", "title:", "-", "{a b}:", "\0", "\ud800", "_", "²", "x"]
+            )
+        ).map(" ".join),
+    )
+)
+def test_no_text_is_an_error(index: SqlIndex, query: str) -> None:
+    """Whatever a user types is words to look for, never an operator and never a syntax error."""
+    if not index.counts()["documents"]:
+        index.replace(*records("a", "x and near title _"), version=1)
+    hits = index.search(query, EMBEDDER.embed_query("x"), limit=5)
+    assert len(hits) == 1
+
+
+def test_the_key_of_a_chunk_is_pinned() -> None:
+    """Keys stand in databases: they may never change, and fit a row number."""
+    assert chunk_key("r", "d#0") == 3_090_950_145_127_089_298
+    assert chunk_key("r", "d#0") != chunk_key("rd", "#0")
+
+
+def test_keys_that_collide_are_an_error_not_a_loss(index: SqlIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Should two chunks ever share a key the write fails as a whole."""
+    monkeypatch.setattr(sql_index_write, "chunk_key", lambda _root, _chunk: 1)
+    with pytest.raises(StorageError, match="UNIQUE"):
+        index.replace(*BATCH, version=1)
+    assert index.counts()["documents"] == 0
+
+
+def test_a_broken_write_leaves_the_rows_before_it(
+    index: SqlIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All roots of a write change together or not at all."""
+    index.replace(*BATCH, version=1)
+    before = rows(tmp_path, (*TABLES, "index_meta", "store_roots"))
+
+    def fail(*_: object) -> None:
+        raise OSError
+
+    monkeypatch.setattr(sql_index, "keep_digests", fail)
+    with pytest.raises(OSError):  # noqa: PT011  # raised here
+        index.replace(*joined(records("pmid:1", "changed"), records("new", "x")), version=2)
+    assert rows(tmp_path, (*TABLES, "index_meta", "store_roots")) == before
+    assert sound(tmp_path)
+
+
+def test_an_index_opens_again_and_beside_another(url: str) -> None:
+    """What one process wrote the next one reads, also while both are open."""
+    with closing(DatabaseStore(url).index()) as first, closing(DatabaseStore(url).index()) as second:
+        first.replace(*BATCH, version=1)
+        assert second.search("aspirin", EMBEDDER.embed_query("aspirin"), limit=1)[0].chunk == "pmid:1#0"
+        first.replace(*records("pmid:9", "aspirin"), version=1)
+        assert {hit.document for hit in second.search("", EMBEDDER.embed_query("aspirin"), limit=1, kind="vector")} == {
+            "pmid:9"
+        }
+
+
+def test_an_index_of_a_newer_release_is_refused(url: str, tmp_path: Path) -> None:
+    """The way out is an upgrade, not a guess."""
+    SqlIndex(url).close()
+    with closing(sqlite3.connect(tmp_path / "kg.db")) as connection:
+        connection.execute("UPDATE index_meta SET value = '99' WHERE name = 'schema'")
+        connection.commit()
+    with pytest.raises(SchemaTooNew, match="has schema 99, newer than 1"):
+        SqlIndex(url)
+
+
+def test_postgres_is_refused_for_now() -> None:
+    """The message says what is possible instead."""
+    with pytest.raises(SettingsError, match="in SQLite"):
+        DatabaseStore("postgresql://host/kg").index()
+
+
+def test_known_items_are_found(index: SqlIndex, shared_data: Path) -> None:
+    """Each of PubMedQA's 500 questions finds its article among the first ten in 97 % of cases, by words alone."""
+    known = json.loads((shared_data / "retrieval" / "pubmedqa-dev-500.json").read_text(encoding="utf-8"))
+    index.replace(*joined(*(records(pmid, *one["CONTEXTS"], title="") for pmid, one in known.items())), version=1)
+    found = sum(
+        pmid in {hit.document for hit in index.search(one["QUESTION"], None, limit=10, kind="text")}
+        for pmid, one in known.items()
+    )
+    assert found >= 485
+
+
+def test_identity_is_kept_as_it_was(index: SqlIndex) -> None:
+    """Every field of the embedder's identity comes back."""
+    identity = EmbedderIdentity(model="é", sha256="0" * 64, dimension=2, max_tokens=3, pooling="mean", normalized=False)
+    documents, chunks, _ = records("a", "x")
+    one = Embedding(id="a#0", root="root:a", embedder=identity, vector=np.ones(2, np.float32))
+    index.replace(documents, chunks, [one], version=1)
+    assert index.embedder() == identity
