@@ -65,7 +65,8 @@ docs: setup  ## Build the documentation; a warning is an error
 bench: setup  ## Measure the budgets of the design, each beside its floor
 	$(BIN)/python -m benchmarks
 
-fix: setup  ## Format and repair what can be repaired
+fix: setup  ## Format, repair what can be repaired, and write the reference anew
+	$(BIN)/python scripts/reference.py
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 

@@ -1,4 +1,3 @@
-# ruff: noqa: INP001  # a script that is run, not imported
 """Counts the records and structured facts in folders of input files, without using medical_kg.
 
 The tests compare the pack's own counts with these. Standard library only; for files one trusts: it reads each file

@@ -1,0 +1,118 @@
+"""The documentation is held to the code: its blocks run, its pipelines pass the check, its lists are complete."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+
+import medical_kg
+from medical_kg.orchestration.pipeline import KINDS, Catalog
+from medical_kg.orchestration.registry import Installation
+from medical_kg.orchestration.workspace import HttpSettings, StorageSettings
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted([*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md"])
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+
+
+class Block(NamedTuple):
+    """A fenced block of a page."""
+
+    page: Path
+    line: int
+    language: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    text = page.read_text(encoding="utf-8")
+    for match in BLOCK.finditer(text):
+        yield Block(page, text.count("\n", 0, match.start()) + 2, match[1], match[2])
+
+
+def all_blocks(language: str) -> list[Block]:
+    return [
+        block for page in PAGES if "_build" not in page.parts for block in blocks(page) if block.language == language
+    ]
+
+
+PIPELINES = [block for block in all_blocks("yaml") if {"name", "stages"} <= set(yaml.safe_load(block.text))]
+SCRIPTS = sorted({block.page for block in all_blocks("python")})
+
+
+@pytest.mark.parametrize("page", SCRIPTS, ids=lambda page: page.name)
+def test_the_python_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Python blocks of a page run from top to bottom, as a reader would type them."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MEDICAL_KG_WORKSPACE", str(tmp_path / "workspace"))
+    (tmp_path / "samples").symlink_to(ROOT / "samples")
+    names: dict[str, Any] = {"__name__": f"docs_{page.stem.replace('-', '_')}"}
+    for block in (block for block in blocks(page) if block.language == "python"):
+        exec(compile("\n" * (block.line - 1) + block.text, str(page), "exec"), names)
+
+
+@pytest.mark.parametrize("block", PIPELINES, ids=str)
+def test_the_pipelines_shown_pass_the_check(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every whole pipeline on a page is valid as it stands."""
+    monkeypatch.syspath_prepend(str(ROOT / "examples" / "medical-kg-readability" / "src"))
+    from medical_kg_readability import ReadabilityStage
+
+    installation = Installation()
+    installation.stages.add("readability", ReadabilityStage)
+    path = tmp_path / f"{yaml.safe_load(block.text)['name']}.yaml"
+    path.write_text(block.text, encoding="utf-8")
+    result = Catalog().check(path, installation)
+    assert [str(problem) for problem in result.problems if problem.severity != "note"] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    """A relative link names a file that exists."""
+    targets = [target for target in LINK.findall(page.read_text(encoding="utf-8")) if "://" not in target]
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+@cache
+def reference(name: str) -> str:
+    return (DOCS / "reference" / f"{name}.md").read_text(encoding="utf-8")
+
+
+def missing(names: list[str], page: str) -> list[str]:
+    return [name for name in names if f"`{name}`" not in reference(page)]
+
+
+@pytest.mark.parametrize("page", sorted((DOCS / "reference").glob("*.md")), ids=lambda page: page.stem)
+def test_what_a_page_takes_from_the_code_is_current(page: Path) -> None:
+    """Errors, exit codes, stages, fields and commands are as the code has them; ``make fix`` writes them anew."""
+    text = page.read_text(encoding="utf-8")
+    assert runpy.run_path(str(ROOT / "scripts" / "reference.py"))["render"](text) == text
+
+
+def test_every_code_of_the_check_is_documented() -> None:
+    """The page of checks has every code."""
+    assert [code for code in KINDS if code not in reference("checks")] == []
+
+
+def test_every_setting_is_documented() -> None:
+    """The settings page has every field of every table the engine reads."""
+    from medical_kg.orchestration.registry import PluginSettings
+
+    fields = [name for model in (StorageSettings, HttpSettings, PluginSettings) for name in model.model_fields]
+    assert missing(fields, "settings") == []
+
+
+def test_every_name_of_the_author_s_api_is_documented() -> None:
+    """The author's page has every exported name."""
+    assert missing(list(medical_kg.__all__), "author-api") == []
