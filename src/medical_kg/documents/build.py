@@ -61,11 +61,6 @@ class DocumentBuilder:
         self._parts.append(text)
         self._length = end
 
-    def paragraphs(self, text: str, kind: BlockKind = "paragraph") -> None:
-        """Append one block per paragraph: runs of lines, parted by blank lines."""
-        for paragraph in split_paragraphs(text):
-            self.block(paragraph, kind)
-
     def build(  # noqa: PLR0913  # one argument per field of a document
         self,
         *,

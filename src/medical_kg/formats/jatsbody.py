@@ -51,7 +51,6 @@ FLOWS = frozenset(
         "body",
         "back",
         "floats-group",
-        "disp-formula",
         "disp-formula-group",
         "preformat",
         "question",
@@ -82,8 +81,9 @@ class BodyWriter:
             **dict.fromkeys(SECTIONS, self._section),
             **dict.fromkeys(FLOWS, self._flow),
             **dict.fromkeys(LEFT_OUT, lambda _: None),
-            "title": self._heading_text,
-            "label": self._heading_text,
+            "title": self._line,
+            "label": self._line,
+            "disp-formula": self._line,
             "list": self._list,
             "def-list": self._definitions,
             "fig": self._figure,
@@ -161,7 +161,7 @@ class BodyWriter:
             return True
         return any(str(inner.tag) in ("p", "fig", "table-wrap", "list") for inner in child.iterdescendants())
 
-    def _heading_text(self, element: etree._Element) -> None:
+    def _line(self, element: etree._Element) -> None:
         self._write(text_of(element))
 
     def _list(self, element: etree._Element) -> None:
