@@ -244,11 +244,17 @@ def test_errors_of_a_remote_place_are_storage_errors(error: Exception) -> None:
         store.has(DIGEST)
 
 
+class Empty(Refusing):
+    """One that can be looked at, and holds nothing."""
+
+    def info(self, path: str) -> object:
+        raise FileNotFoundError(path)
+
+
 def test_a_remote_place_that_takes_no_file_is_named() -> None:
     """A write that a remote place refuses names it and what to do."""
     store = CheckpointStore("memory://bucket/kg")
-    store._files.size = lambda _: None  # type: ignore[method-assign]  # the look succeeds, the write does not
-    store._files._fs = Refusing(PermissionError(13, "Permission denied"))  # type: ignore[attr-defined]  # as above
+    store._files._fs = Empty(PermissionError(13, "Permission denied"))  # type: ignore[attr-defined]  # as above
     with pytest.raises(StorageError, match="cannot write checkpoints in memory://bucket/kg: Permission denied; give"):
         store.put(DATA)
 

@@ -1,0 +1,147 @@
+"""A ledger in a fresh file, a clock that stands still, and short ways to make its records."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from medical_kg.orchestration.contract import Clause, Condition
+from medical_kg.orchestration.ledger.contract import DeadLetter, NewSubmission, OutputRef, StageRecord, Wait
+from medical_kg.orchestration.ledger.sql import SqlLedger, open_ledger
+
+START = 1_000.0
+
+
+class FakeClock:
+    """Time that passes when told to."""
+
+    def __init__(self) -> None:
+        self.time = START
+
+    def now(self) -> float:
+        return self.time
+
+    def monotonic(self) -> float:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.time += seconds
+
+
+class Make:
+    """Makes the ledger's records with as few words as the test needs."""
+
+    def new(self, **changes: Any) -> NewSubmission:
+        given = {
+            "tenant": "clinic",
+            "pipeline": "auto",
+            "pipeline_version": "1",
+            "pipeline_path": "auto.yaml",
+            "pipeline_digest": "d" * 64,
+            "batch_size": 100,
+            "input": {"input": "trials/"},
+            "actor": "ana",
+        }
+        return NewSubmission.model_validate(given | changes)
+
+    def record(self, batch_id: str, stage: str = "chunk", status: str = "completed", **changes: Any) -> StageRecord:
+        given = {
+            "batch_id": batch_id,
+            "stage": stage,
+            "stage_type": "chunk",
+            "status": status,
+            "fingerprint": "f" * 64,
+            "outputs": {"chunks": OutputRef(digest="a" * 64, suffix=".jsonl", items=7)},
+            "counts": {"chunks": 7},
+            "origin": {"distribution": "medical-kg", "version": "0.1.0"},
+            "started_at": 10.0,
+            "finished_at": 12.5,
+        }
+        return StageRecord.model_validate(given | changes)
+
+    def wait(self, batch_id: str, stage: str = "gate", field: str = "ready", **changes: Any) -> Wait:
+        given = {
+            "batch_id": batch_id,
+            "stage": stage,
+            "condition": Condition(clauses=(Clause(field=field, value=True),)),
+            "on_timeout": "fail",
+            "first_waited_at": START,
+            "deadline_at": None,
+            "baseline": {},
+        }
+        return Wait.model_validate(given | changes)
+
+    def letter(self, batch_id: str, item_id: str, stage: str = "chunk", **changes: Any) -> DeadLetter:
+        given = {
+            "submission_id": batch_id.rpartition("-")[0],
+            "batch_id": batch_id,
+            "stage": stage,
+            "item_id": item_id,
+            "root": "NCT1",
+            "error": "ItemRejected",
+            "message": "no text",
+            "at": START,
+        }
+        return DeadLetter.model_validate(given | changes)
+
+
+@pytest.fixture(scope="session")
+def make() -> Make:
+    return Make()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with all tables and no rows."""
+    path = tmp_path_factory.mktemp("ledger") / "empty.db"
+    open_ledger(f"sqlite:///{path}").close()
+    return path
+
+
+@pytest.fixture
+def url(empty_database: Path, tmp_path: Path) -> str:
+    """The URL of a fresh ledger."""
+    return f"sqlite:///{shutil.copy(empty_database, tmp_path / 'kg.db')}"
+
+
+@pytest.fixture
+def open_one(url: str, clock: FakeClock) -> Iterator[Callable[[], SqlLedger]]:
+    """Opens the same ledger again, as another process would."""
+    opened: list[SqlLedger] = []
+
+    def open_again() -> SqlLedger:
+        ledger = open_ledger(url, clock=clock)
+        assert isinstance(ledger, SqlLedger)
+        opened.append(ledger)
+        return ledger
+
+    yield open_again
+    for ledger in opened:
+        ledger.close()
+
+
+@pytest.fixture
+def ledger(open_one: Callable[[], SqlLedger]) -> SqlLedger:
+    return open_one()
+
+
+@pytest.fixture
+def batch_id(ledger: SqlLedger, make: Make) -> str:
+    """The first batch of a submission; nobody has claimed it."""
+    submission, _ = ledger.open_submission(make.new())
+    return f"{submission.id}-0001"
+
+
+@pytest.fixture
+def claimed(ledger: SqlLedger, batch_id: str) -> str:
+    """A batch that ``worker`` holds for 60 s under generation 1."""
+    return ledger.claim(batch_id, "worker", lease_seconds=60).id
