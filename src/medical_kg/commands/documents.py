@@ -37,11 +37,12 @@ def show(
 ) -> None:
     """Show a document: title, identifiers, sections, where it came from, and how many chunks it has."""
     context = context_of(ctx)
+    context.json = context.json or as_json
     opened = context.plugins.get("medical_kg.stores", store)(context.workspace.database_url).index()
     with closing(opened) as index:
         document = find(index, ident)
         chunks = len(index.chunks(document.id))
-    if as_json or context.json:
+    if context.json:
         typer.echo(json.dumps({**document.model_dump(mode="json"), "chunks": chunks}, ensure_ascii=False, indent=2))
         return
     for line in _lines(document, chunks):

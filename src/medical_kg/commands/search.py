@@ -39,7 +39,7 @@ class Kind(StrEnum):
     vector = "vector"
 
 
-@app.callback(invoke_without_command=True, context_settings={"allow_interspersed_args": True}, subcommand_metavar="")
+@app.command()
 def search(
     ctx: typer.Context,
     text: Annotated[list[str], typer.Argument(help="What to look for, in plain words.")],
@@ -50,11 +50,12 @@ def search(
 ) -> None:
     """Find passages in the indexed documents."""
     context = context_of(ctx)
+    context.json = context.json or as_json
     query = " ".join(text)
     opened = context.plugins.get("medical_kg.stores", store)(context.workspace.database_url).index()
     with closing(opened) as index:
         hits = find(context, index, query, limit=limit, kind=kind)
-    if as_json or context.json:
+    if context.json:
         typer.echo(json.dumps([hit.model_dump() for hit in hits], ensure_ascii=False, indent=2))
     else:
         _show(context.console, query, hits)
@@ -75,7 +76,8 @@ def find(context: CommandContext, index: IndexStore, query: str, *, limit: int, 
     if kind == Kind.vector:
         msg = "the index has no vectors; run a pipeline with an embed stage, or search with --kind text"
         raise UsageError(msg)
-    typer.echo("the index has no vectors: searching by words only", err=True)
+    if not context.json:  # there the ranks tell it
+        typer.echo("the index has no vectors: searching by words only", err=True)
     return index.search(query, None, limit=limit, kind=Kind.text)
 
 
@@ -139,7 +141,7 @@ def snippet(query: str, passage: str, size: int = SNIPPET) -> Text:
     found = pattern.search(line) if pattern else None
     start = max(0, min(found.start() - size // 4, len(line) - size)) if found else 0
     start = line.rfind(" ", 0, start) + 1 if start else 0
-    part = line[start : start + size]
+    part = line[start : start + size].strip()
     text = Text(("… " if start else "") + part + (" …" if start + size < len(line) else ""))
     if pattern:
         text.highlight_regex(pattern, "bold")
