@@ -1,0 +1,122 @@
+"""``medical-kg pipelines``: the pipelines that can be run, and whether they can."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from medical_kg.cli.errors import WRONG_REQUEST
+from medical_kg.cli.output import plural, table
+from medical_kg.cli.state import Json, State, state_of
+from medical_kg.orchestration.contract.errors import PipelineNotFound
+
+if TYPE_CHECKING:
+    from medical_kg.orchestration.pipeline.catalog import Catalog
+    from medical_kg.orchestration.pipeline.problems import Problem
+
+app = typer.Typer(help="List, check and draw pipelines.", no_args_is_help=True)
+
+Named = Annotated[str, typer.Argument(metavar="PIPELINE", help="A pipeline's name, or the path of its file.")]
+
+
+def catalog_of(state: State) -> Catalog:
+    """Return the pipelines that can be named in the chosen workspace."""
+    from medical_kg.orchestration.pipeline.catalog import Catalog
+
+    return Catalog(state.place.pipeline_folders)
+
+
+@app.command("list")
+def list_pipelines(ctx: typer.Context, *, json: Json = False) -> None:
+    """List the pipelines that can be run by name."""
+    state = state_of(ctx, json=json)
+    entries = catalog_of(state).entries()
+    if state.json:
+        state.print_json(
+            [
+                {"name": e.name, "description": e.description(), "path": str(e.path), "shipped": e.shipped}
+                for e in entries
+            ]
+        )
+        return
+    rows = [(e.name, e.description(), "shipped" if e.shipped else e.path) for e in entries]
+    state.console.print(table(("name", "description", "from"), rows))
+
+
+@app.command("check")
+def check_pipelines(
+    ctx: typer.Context,
+    pipelines: Annotated[
+        list[str], typer.Argument(metavar="PIPELINE...", help="Names of pipelines, or paths of their files.")
+    ],
+    *,
+    json: Json = False,
+) -> None:
+    """Print everything that is wrong with pipelines; notes and warnings do not fail.
+
+    Nothing is run and nothing is written.
+    """
+    state = state_of(ctx, json=json)
+    verdicts = [_verdict(state, name) for name in pipelines]
+    if state.json:
+        state.print_json(verdicts if len(verdicts) > 1 else verdicts[0])
+    if not all(verdict["ok"] for verdict in verdicts):
+        raise typer.Exit(WRONG_REQUEST)
+
+
+def _verdict(state: State, name: str) -> dict[str, Any]:
+    try:
+        result = catalog_of(state).check(name, state.plugins)
+    except PipelineNotFound as error:
+        if not state.json:
+            typer.echo(f"Error: {error}", err=True)
+        return {"pipeline": name, "ok": False, "problems": [], "error": str(error)}
+    if not state.json:
+        for problem in result.problems:
+            state.print(str(problem))
+        state.print(f"{name}: {'ok' if result.ok else 'cannot run'}{_tally(result.problems)}")
+    return {"pipeline": name, "ok": result.ok, "problems": [_plain(problem) for problem in result.problems]}
+
+
+def _plain(problem: Problem) -> dict[str, Any]:
+    return {"severity": problem.severity, **asdict(problem)}
+
+
+def _tally(problems: tuple[Problem, ...]) -> str:
+    severities = [problem.severity for problem in problems]
+    found = [(severities.count(severity), severity) for severity in ("error", "warning", "note")]
+    listed = ", ".join(plural(count, severity) for count, severity in found if count)
+    return f" ({listed})" if listed else ""
+
+
+@app.command("graph")
+def draw_pipeline(
+    ctx: typer.Context,
+    pipeline: Named,
+    *,
+    form: Annotated[Literal["text", "mermaid", "dot"], typer.Option("--format", help="How to draw.")] = "text",
+) -> None:
+    """Draw how data flows through a pipeline."""
+    from medical_kg.orchestration.pipeline.catalog import load_plan
+    from medical_kg.orchestration.pipeline.graph import dot, mermaid, tree
+
+    state = state_of(ctx)
+    plan = load_plan(pipeline, installation=state.plugins, folders=state.place.pipeline_folders)
+    drawn = {"text": tree, "mermaid": mermaid, "dot": dot}[form](plan)
+    if state.json:
+        state.print_json({"pipeline": plan.name, "format": form, "graph": drawn})
+    else:
+        typer.echo(drawn, nl=False)
+
+
+@app.command("schema")
+def print_schema(ctx: typer.Context) -> None:
+    """Print the JSON schema of a pipeline file, with the config of every installed stage type, for your editor."""
+    from medical_kg.orchestration.pipeline.catalog import shipped_folder
+    from medical_kg.orchestration.pipeline.schema import schema
+
+    state = state_of(ctx)
+    policies = catalog_of(state).policies(shipped_folder() / "any.yaml").by_name
+    state.print_json(schema(state.plugins.stages, policies))

@@ -1,0 +1,128 @@
+"""``medical-kg plugins``: what is installed behind every door."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from medical_kg.cli.output import table
+from medical_kg.cli.plugged import shadowed
+from medical_kg.cli.state import Json, State, state_of
+from medical_kg.orchestration.contract.errors import PluginConflict, PluginNotFound, UsageError, near
+from medical_kg.orchestration.registry import DOOR_PREFIX, STAGES
+
+if TYPE_CHECKING:
+    from medical_kg.orchestration.registry import Claim, Installation
+
+app = typer.Typer(help="See what is installed behind every door.", no_args_is_help=True)
+
+Door = Annotated[str | None, typer.Option(help="Only this door, e.g. stages or medical_kg.sources.")]
+COLUMNS = ("door", "name", "distribution", "version", "status", "object")
+
+
+@app.command("list")
+def list_plugins(ctx: typer.Context, *, door: Door = None, json: Json = False) -> None:
+    """List every plugin with its origin, without importing any."""
+    state = state_of(ctx, json=json)
+    doors = state.plugins.doors() if door is None else [door_named(state.plugins, door)]
+    rows = [_row(state, ctx, claim) for name in doors for claim in state.plugins.door(name).claims()]
+    if state.json:
+        state.print_json(rows)
+        return
+    state.console.print(table(COLUMNS, ([row[column] for column in COLUMNS] for row in rows)))
+    for row in rows:
+        if row["reason"]:
+            state.note(f"{row['name']} ({row['door']}) is {row['status']}: {row['reason']}")
+
+
+def door_named(installation: Installation, given: str) -> str:
+    """Return a door by its full name or its last word.
+
+    Raises:
+        UsageError: there is no such door.
+    """
+    doors = installation.doors()
+    matching = [door for door in doors if given in (door, door.removeprefix(DOOR_PREFIX), door.rpartition(".")[2])]
+    if not matching:
+        raise UsageError(f"no door is named {given!r}; {near(given, [door.rpartition('.')[2] for door in doors])}")
+    return matching[0]
+
+
+def _row(state: State, ctx: typer.Context, claim: Claim) -> dict[str, str]:
+    origin = claim.origin
+    status, reason = _standing(state.plugins, claim)
+    built_in: Mapping[str, Any] = getattr(ctx.find_root().command, "commands", {})
+    if claim.usable and shadowed(claim, built_in):
+        status, reason = "shadowed", "a built-in command has this name"
+    return {
+        "door": origin.door,
+        "name": origin.name,
+        "distribution": origin.distribution,
+        "version": origin.version,
+        "status": status,
+        "reason": reason,
+        "object": origin.object,
+    }
+
+
+def _standing(installation: Installation, claim: Claim) -> tuple[str, str]:
+    if not claim.usable:
+        return claim.status, claim.reason
+    try:
+        counting = installation.door(claim.origin.door).claim(claim.origin.name)
+    except PluginConflict as error:
+        return "conflict", f"claimed by {' and '.join(error.claims)}"
+    except PluginNotFound as error:
+        return "unused", error.reason
+    return ("installed", "") if counting is claim else ("unused", f"settings prefer {counting.origin.distribution}")
+
+
+@app.command("show")
+def show_plugin(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A plugin's name, or distribution:name.")],
+    *,
+    door: Door = None,
+    json: Json = False,
+) -> None:
+    """Load a plugin and show what it is: its metadata, config, and where it comes from."""
+    state = state_of(ctx, json=json)
+    doors = _doors_with(state.plugins, name, door)
+    from medical_kg.cli.describe import describe
+
+    described = [describe(state.plugins, found, name) for found in doors]
+    if state.json:
+        state.print_json(described if len(described) > 1 else described[0])
+        return
+    for facts in described:
+        _show(state, facts)
+
+
+def _doors_with(installation: Installation, name: str, door: str | None) -> list[str]:
+    if door is not None:
+        return [door_named(installation, door)]
+    plain = name.rpartition(":")[2]
+    claimed = {
+        found: [claim.origin.name for claim in installation.door(found).claims()] for found in installation.doors()
+    }
+    if doors := [found for found, names in claimed.items() if plain in names]:
+        return doors
+    everything = [known for names in claimed.values() for known in names]
+    raise PluginNotFound("any door", name, "no installed distribution provides it", near(plain, everything))
+
+
+def _show(state: State, facts: Mapping[str, Any]) -> None:
+    state.print(f"{facts['name']} ({facts['door']})")
+    for name, value in facts.items():
+        if name not in ("name", "door", "config", "config_error") and value not in (None, "", [], {}):
+            shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+            state.print(f"  {name + ':':<15} {shown}")
+    if config := facts.get("config"):
+        state.print("  config:")
+        rows = [("  ", one["field"], one["type"], one["default"], one["description"]) for one in config]
+        state.console.print(table(("  ", "field", "type", "default", "description"), rows))
+    elif facts["door"] == STAGES:
+        state.print(f"  {'config:':<15} none")
+    state.print()

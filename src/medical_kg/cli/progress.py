@@ -1,0 +1,136 @@
+"""Progress on standard error, fed by events: bars on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from medical_kg.cli.output import counts, plural, seconds
+from medical_kg.orchestration.telemetry.events import (
+    BatchSettled,
+    BatchStarted,
+    CallOverran,
+    CallRetried,
+    Event,
+    Events,
+    StageCompleted,
+    StageEvent,
+    StageFailed,
+    StageReused,
+    StageStarted,
+    StageWaiting,
+    log_event,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.progress import Progress, TaskID
+
+    from medical_kg.cli.state import State
+
+
+@contextmanager
+def shown(state: State, stages: int) -> Iterator[Events]:
+    """Give the events that a run should tell, shown as the options ask; ``stages`` is how many a batch has."""
+    events = Events([log_event])
+    if state.log_format == "json" or state.verbose:
+        yield events  # the log tells everything
+    elif state.json:
+        yield events
+    elif state.errors.is_terminal:
+        with _bars(state) as bars:
+            events.subscribe(Bars(bars, stages))
+            yield events
+    else:
+        events.subscribe(Lines(lambda line: state.errors.print(line, soft_wrap=True, markup=False)))
+        yield events
+
+
+def line_of(event: Event) -> str | None:
+    """Return what to say of an event without its batch, or None when it is not worth a line."""
+    said: str | None = None
+    match event:
+        case StageCompleted():
+            said = f"{event.stage} {_completed(event)}"
+        case StageReused():
+            said = f"{event.stage} reused: its stored result still fits"
+        case StageWaiting():
+            said = f"{event.stage} waits for {event.condition}"
+        case StageFailed():
+            said = f"{event.stage} failed"  # the error is told once, at the end
+        case CallRetried():
+            said = f"{event.stage} tries again in {event.delay:.1f} s after attempt {event.attempt}: {event.error}"
+        case CallOverran():
+            said = f"{event.stage}: {plural(event.calls, 'call')} took longer than the policy's timeout_seconds"
+    return said
+
+
+def _completed(event: StageCompleted) -> str:
+    letters = plural(event.dead_letters, "dead letter") if event.dead_letters else ""
+    retries = plural(event.retries, "retried call") if event.retries else ""
+    said = ", ".join(filter(None, ("completed", counts(event.counts), letters, retries)))
+    return f"{said} ({seconds(event.duration)} s)"
+
+
+class Lines:
+    """One line per stage of each batch."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        """Keep where lines go."""
+        self._say = say
+
+    def __call__(self, event: Event) -> None:
+        """Tell an event."""
+        if isinstance(event, BatchSettled):
+            self._say(f"batch {event.batch_id} {event.status}")
+        elif (line := line_of(event)) is not None:
+            self._say(f"batch {event.batch_id}: {line}")
+
+
+class Bars:
+    """A bar for the batch that is running, and a line above it for each stage that has ended."""
+
+    def __init__(self, progress: Progress, stages: int) -> None:
+        """Keep the display and how many stages a batch has."""
+        self._progress, self._stages = progress, stages
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, event: Event) -> None:
+        """Tell an event."""
+        if isinstance(event, BatchStarted):
+            self._tasks[event.batch_id] = self._progress.add_task(
+                f"batch {event.batch_id}", total=self._stages, stage=""
+            )
+        elif isinstance(event, BatchSettled):
+            self._progress.remove_task(self._tasks.pop(event.batch_id))
+            self._print(f"batch {event.batch_id} {event.status}")
+        elif isinstance(event, StageEvent):
+            self._stage(event)
+
+    def _stage(self, event: StageEvent) -> None:
+        task = self._tasks.get(event.batch_id)
+        if task is not None and isinstance(event, StageStarted):
+            self._progress.update(task, stage=event.stage)
+        if task is not None and isinstance(event, (StageCompleted, StageReused)):
+            self._progress.advance(task)
+        if (line := line_of(event)) is not None:
+            self._print(f"  {line}")
+
+    def _print(self, line: str) -> None:
+        self._progress.console.print(line, soft_wrap=True, markup=False)
+
+
+def _bars(state: State) -> Progress:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[stage]}", markup=False),
+        TimeElapsedColumn(),
+        console=state.errors,
+        transient=True,
+    )

@@ -1,0 +1,162 @@
+"""How a submission stands, told after a run and by ``submissions show``: table, errors, what to do next, exit code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from medical_kg.cli import errors
+from medical_kg.cli.output import counts, moment, plural, seconds, table
+
+if TYPE_CHECKING:
+    from medical_kg.cli.state import State
+    from medical_kg.orchestration.api import Report
+    from medical_kg.orchestration.contract import Clause
+    from medical_kg.orchestration.ledger.contract import StageRecord, Wait
+
+COLUMNS = ("stage", "type", "status", "counts", "dead letters", "retries", "seconds")
+ANY = "VALUE"
+"""Stands in a command for a value that the condition leaves open."""
+
+
+def exit_code(state: State, report: Report, *, strict: bool) -> int:
+    """Return the exit code for a submission that was run as far as it goes."""
+    match report.submission.status:
+        case "completed":
+            return errors.DEAD_LETTERS if strict and report.dead_letters else errors.DONE
+        case "pending" | "running" | "waiting":
+            return errors.WAITING
+        case _:
+            codes = {errors.code_of_stage_error(record.error or "") for record in _failed(state, report)}
+            return errors.WRONG_REQUEST if codes == {errors.WRONG_REQUEST} else errors.FAILED
+
+
+def finish(state: State, report: Report, *, strict: bool) -> int:
+    """Print the end of a run, and what to do next, and return the exit code."""
+    code = exit_code(state, report, strict=strict)
+    if state.json:
+        state.print_json({**plain(state, report), "exit_code": code})
+        return code
+    show_stages(state, report)
+    state.print()
+    submission = report.submission
+    state.print(f"submission {submission.id} {submission.status}, {plural(len(report.batches), 'batch')}")
+    for line in (*told_errors(state, report), *next_steps(state, report)):
+        state.note(line)
+    return code
+
+
+def show_stages(state: State, report: Report) -> None:
+    """Print the table of stages, summed over batches."""
+    rows = [
+        (
+            total.stage,
+            total.stage_type,
+            total.status,
+            counts(total.counts),
+            total.dead_letters,
+            total.retries,
+            seconds(total.duration),
+        )
+        for total in report.stages
+    ]
+    state.console.print(table(COLUMNS, rows, right=COLUMNS[4:]))
+
+
+def told_errors(state: State, report: Report) -> list[str]:
+    """Return each stage's error once, with how many batches it stopped."""
+    batches: dict[tuple[str, str], list[str]] = {}
+    for record in _failed(state, report):
+        batches.setdefault((record.stage, record.error or "no reason is known"), []).append(record.batch_id)
+    return [
+        f"Error: stage {stage} failed in {'batch ' + found[0] if len(found) == 1 else plural(len(found), 'batch')}: {error}"
+        for (stage, error), found in batches.items()
+    ]
+
+
+def next_steps(state: State, report: Report) -> list[str]:
+    """Return what can be done next, with the commands to type."""
+    submission, steps = report.submission, []
+    for wait in waits(state, report):
+        steps += _wait_steps(state, report, wait)
+    if report.dead_letters:
+        letters = plural(report.dead_letters, "item")
+        verb = "was" if report.dead_letters == 1 else "were"
+        listed = state.command("submissions", "dead-letters", submission.id)
+        steps.append(f"Warning: {letters} could not be processed and {verb} left out; see {listed}")
+    for batch in report.batches:
+        if batch.status == "running":
+            steps.append(f"batch {batch.id} is held by {batch.lease_owner} until {moment(batch.lease_until)}")
+    if submission.status not in ("completed", "cancelled"):
+        told = "then go on with" if submission.status == "waiting" else "when the cause is gone, go on with"
+        steps.append(f"{told}: {state.command('submissions', 'resume', submission.id)}")
+    return steps
+
+
+def _wait_steps(state: State, report: Report, wait: Wait) -> list[str]:
+    until = f" until {moment(wait.deadline_at)}, then it {_end(wait)}" if wait.deadline_at is not None else ""
+    steps = [f"stage {wait.stage} of batch {wait.batch_id} waits for {wait.condition}{until}; tell it with:"]
+    for clause in wait.condition.clauses:
+        words = ("submissions", "signal", report.submission.id, clause.field, example(clause))
+        steps.append(f"  {state.command(*words)}")
+    return steps
+
+
+def _end(wait: Wait) -> str:
+    return "fails" if wait.on_timeout == "fail" else "goes on"
+
+
+def example(clause: Clause) -> str:
+    """Return a value, as it would be typed, with which a signal would fulfil a clause."""
+    import json
+
+    match clause.operator:
+        case "equals" | "gte" | "lte":
+            value = clause.value
+        case "in":
+            value = clause.value[0] if clause.value else ANY
+        case "exists":
+            return "true" if clause.value is not False else ANY
+        case _:
+            return ANY
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def waits(state: State, report: Report) -> list[Wait]:
+    """Return what the waiting stages of a submission wait for."""
+    ledger = state.place.ledger
+    found = [
+        ledger.wait(record.batch_id, record.stage) for record in records(state, report) if record.status == "waiting"
+    ]
+    return [wait for wait in found if wait is not None]
+
+
+def records(state: State, report: Report) -> list[StageRecord]:
+    """Return the stage records of every batch of a submission."""
+    return [record for batch in report.batches for record in state.place.ledger.results(batch.id).values()]
+
+
+def _failed(state: State, report: Report) -> list[StageRecord]:
+    return [record for record in records(state, report) if record.status == "failed"]
+
+
+def plain(state: State, report: Report) -> dict[str, Any]:
+    """Return how a submission stands as plain values."""
+    return {
+        "submission": report.submission.model_dump(mode="json"),
+        "stages": [
+            {
+                "stage": total.stage,
+                "type": total.stage_type,
+                "status": total.status,
+                "counts": dict(total.counts),
+                "dead_letters": total.dead_letters,
+                "retries": total.retries,
+                "seconds": total.duration,
+            }
+            for total in report.stages
+        ],
+        "dead_letters": report.dead_letters,
+        "batches": [batch.model_dump(mode="json") for batch in report.batches],
+        "waits": [wait.model_dump(mode="json") for wait in waits(state, report)],
+        "errors": list(report.errors),
+    }

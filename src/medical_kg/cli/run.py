@@ -1,0 +1,159 @@
+"""``medical-kg run``: a pipeline over an input, until nothing is left that can be done now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from medical_kg.cli.output import table
+from medical_kg.cli.state import Json, State, state_of
+from medical_kg.orchestration.contract.errors import UsageError
+
+if TYPE_CHECKING:
+    from medical_kg.orchestration.api import Report
+    from medical_kg.orchestration.pipeline.plan import Plan, PlannedStage
+
+EngineChoice = Annotated[
+    Literal["dagster", "plain"],
+    typer.Option(help="What schedules the stages; the history of dagster is in its UI."),
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Exit with 4 when there are dead letters.")]
+PLAN_COLUMNS = ("stage", "type", "reads", "policy", "config")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command("run")(run_pipeline)
+
+
+def run_pipeline(  # noqa: PLR0913  # one argument per option
+    ctx: typer.Context,
+    pipeline: Annotated[str, typer.Argument(metavar="PIPELINE", help="A pipeline's name, or the path of its file.")],
+    *,
+    input: Annotated[  # noqa: A002  # the option's name
+        str | None, typer.Option(metavar="PATH", help="What to process: a file, a folder or a URL.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Take at most so many input records.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and show the plan; touch nothing.")] = False,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="STAGE.FIELD=VALUE", help="Change a stage's config; may be repeated."),
+    ] = None,
+    engine: EngineChoice = "dagster",
+    tenant: Annotated[str, typer.Option(help="Whose submission it is.")] = "default",
+    strict: Strict = False,
+    json: Json = False,
+) -> None:
+    """Run a pipeline over an input. The same input again goes on with what is unfinished."""
+    state = state_of(ctx, json=json)
+    overrides = parse_settings(settings or ())
+    if dry_run:
+        show_plan(state, load(state, pipeline, overrides))
+        return
+    report = submit(state, pipeline, input=input, limit=limit, overrides=overrides, tenant=tenant, engine=engine)
+    from medical_kg.cli.report import finish
+
+    raise typer.Exit(finish(state, report, strict=strict))
+
+
+def load(state: State, pipeline: str, overrides: dict[str, Any]) -> Plan:
+    """Return the plan of a pipeline; nothing is written."""
+    from medical_kg.orchestration.pipeline.catalog import load_plan
+
+    folders = state.place.pipeline_folders
+    return load_plan(pipeline, installation=state.plugins, folders=folders, overrides=overrides)
+
+
+def submit(state: State, pipeline: str, *, engine: Literal["dagster", "plain"], **asked: Any) -> Report:
+    """Run a pipeline with progress on standard error, and return how it stands.
+
+    Arguments and errors are those of ``medical_kg.orchestration.api.submit``.
+    """
+    from medical_kg.orchestration import api
+
+    # Checked before the ledger is opened: a pipeline with problems leaves no workspace behind.
+    load(state, pipeline, asked.get("overrides") or {})
+    submission = api.open_submission(state.place, pipeline, **asked)
+    return resume(state, submission.id, engine=engine)
+
+
+def resume(state: State, submission_id: str, *, engine: Literal["dagster", "plain"]) -> Report:
+    """Go on with a submission with progress on standard error, and return how it stands."""
+    from medical_kg.cli.progress import shown
+    from medical_kg.orchestration import api
+    from medical_kg.orchestration.runner import plan_of
+
+    ident = state.place.ledger.submission(submission_id).id
+    try:
+        with shown(state, len(plan_of(state.place, ident).stages)) as events:
+            return api.resume(state.place, ident, engine=engine, events=events)
+    except KeyboardInterrupt:
+        state.note(f"\nnothing that was finished is lost; go on with: {state.command('submissions', 'resume', ident)}")
+        raise
+
+
+def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
+    """Return ``--set stage.field=value`` as a mapping; values are YAML.
+
+    Raises:
+        UsageError: one has another form.
+    """
+    found: dict[str, Any] = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals or not all(name.strip().partition(".")):
+            raise UsageError(f"--set {setting!r} must look like stage.field=value, e.g. --set chunk.max_tokens=128")
+        found[name.strip()] = yaml_value(text, f"--set {name.strip()}")
+    return found
+
+
+def yaml_value(text: str, where: str) -> Any:
+    """Return the value of a YAML text, read as pipeline files are.
+
+    Raises:
+        UsageError: it is not YAML.
+    """
+    from medical_kg.orchestration.pipeline.load import LoadFailed, parse
+
+    try:
+        return parse(text, where).value
+    except LoadFailed as error:
+        raise UsageError(f"{where}: {text!r} is not a YAML value: {error}") from error
+
+
+def show_plan(state: State, plan: Plan) -> None:
+    """Print what a run would do."""
+    if state.json:
+        state.print_json({"pipeline": plan.name, "version": plan.version, "stages": list(map(_plain, plan.stages))})
+        return
+    state.print(f"{plan.name} {plan.version}: {plan.description}")
+    state.print(f"{plan.path}, batches of {plan.batch_size:,} items; nothing has been run")
+    state.print()
+    rows = [(s.name, s.type.name, _reads(s), s.policy_name, _config(s)) for s in plan.stages]
+    state.console.print(table(PLAN_COLUMNS, rows))
+
+
+def _plain(stage: PlannedStage) -> dict[str, Any]:
+    return {
+        "stage": stage.name,
+        "type": stage.type.name,
+        "origin": str(stage.type.origin),
+        "depends_on": list(stage.depends_on),
+        "reads": {binding.key.name: list(binding.writers) for binding in stage.bindings},
+        "writes": [key.name for key in stage.type.metadata.writes],
+        "policy": {"name": stage.policy_name, **stage.policy.model_dump(mode="json")},
+        "config": stage.config.model_dump(mode="json"),
+        "conditions": list(stage.conditions),
+    }
+
+
+def _reads(stage: PlannedStage) -> str:
+    reads = [f"{one.key.name} from {' + '.join(one.writers)}" for one in stage.bindings if one.writers]
+    reads += [f"after {name}" for name in stage.order_only]
+    return ", ".join(reads)
+
+
+def _config(stage: PlannedStage) -> str:
+    return ", ".join(f"{name}={value}" for name, value in stage.config.model_dump(mode="json").items())

@@ -1,0 +1,122 @@
+"""What the global options ask for, handed to every command as ``ctx.obj``; it fulfils the door's ``CommandContext``."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+
+import typer
+
+from medical_kg.orchestration.contract.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from medical_kg.orchestration.registry import Installation
+    from medical_kg.orchestration.workspace import Workspace
+
+LogFormat = Literal["text", "json"]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+"""The option that commands take besides the global one."""
+
+PIPE_WIDTH = 200
+"""Columns of output that is no terminal and says no width: a pipe should not break lines that grep looks for."""
+
+
+@dataclass
+class State:
+    """The global options, and what they lead to. Nothing is opened before it is asked for."""
+
+    json: bool = False
+    verbose: bool = False
+    log_format: LogFormat = "text"
+    root: Path | None = None
+    _opened: list[Workspace] = field(default_factory=list)
+
+    @cached_property
+    def console(self) -> Console:
+        """Standard output, for results."""
+        return _console(stderr=False)
+
+    @cached_property
+    def errors(self) -> Console:
+        """Standard error, for everything else."""
+        return _console(stderr=True)
+
+    @cached_property
+    def place(self) -> Workspace:
+        """The chosen workspace, whether or not it has been made; nothing is written by looking at it."""
+        from medical_kg.orchestration.workspace import Workspace
+
+        workspace = Workspace.find(self.root)
+        self._opened.append(workspace)
+        return workspace
+
+    @property
+    def exists(self) -> bool:
+        """Whether anything can have been kept in the chosen workspace."""
+        return self.place.root.is_dir() or self.place.settings("workspace").get("database_url") is not None
+
+    @property
+    def workspace(self) -> Workspace:
+        """The chosen workspace, which must exist.
+
+        Raises:
+            UsageError: there is none.
+        """
+        if not self.exists:
+            raise UsageError(
+                f"there is no workspace at {self.place.root}; `medical-kg run` makes one, and --workspace PATH or "
+                "MEDICAL_KG_WORKSPACE chooses another"
+            )
+        return self.place
+
+    @property
+    def plugins(self) -> Installation:
+        """What is installed behind every door."""
+        return self.place.installation
+
+    def command(self, *words: str) -> str:
+        """Return a command of ours as it would be typed, for the same workspace."""
+        chosen = () if self.root is None else ("--workspace", str(self.root))
+        return shlex.join(("medical-kg", *chosen, *words))
+
+    def note(self, text: str) -> None:
+        """Say something on standard error; with ``--json`` that stream carries only what a program can read."""
+        if not self.json and self.log_format == "text":
+            self.errors.print(text, soft_wrap=True, markup=False)
+
+    def print(self, text: str = "") -> None:
+        """Print a line of a result."""
+        self.console.print(text, soft_wrap=True, markup=False)
+
+    def print_json(self, data: Any) -> None:
+        """Print a result as JSON."""
+        import json
+
+        typer.echo(json.dumps(data, indent=2, default=str))
+
+    def close(self) -> None:
+        """Close the workspace if it was opened."""
+        while self._opened:
+            self._opened.pop().close()
+
+
+def state_of(ctx: typer.Context, *, json: bool = False) -> State:
+    """Return the state of a command; ``json`` is its own ``--json``."""
+    state = cast("State", ctx.obj)
+    state.json = state.json or json
+    return state
+
+
+def _console(*, stderr: bool) -> Console:
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
+    return Console(stderr=stderr, width=width, highlight=False, emoji=False)

@@ -1,0 +1,190 @@
+"""``medical-kg submissions``: what was asked for, how it stands, and going on with it."""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from medical_kg.cli.output import moment, plural, table
+from medical_kg.cli.run import EngineChoice, Strict, yaml_value
+from medical_kg.cli.run import resume as resume_run
+from medical_kg.cli.state import Json, State, state_of
+from medical_kg.orchestration.contract.errors import RecordNotFound, UsageError
+
+if TYPE_CHECKING:
+    from medical_kg.orchestration.api import Report
+    from medical_kg.orchestration.contract import Attachment
+    from medical_kg.orchestration.ledger.contract import Batch, StageRecord
+
+app = typer.Typer(help="See how submissions stand, wake them and go on with them.", no_args_is_help=True)
+
+Ident = Annotated[str, typer.Argument(metavar="ID", help="A submission's id, or its first letters (4 or more).")]
+
+
+@app.command("list")
+def list_submissions(
+    ctx: typer.Context,
+    *,
+    tenant: Annotated[str | None, typer.Option(help="Only those of this tenant.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 50,
+    json: Json = False,
+) -> None:
+    """List submissions, newest first."""
+    state = state_of(ctx, json=json)
+    found = state.workspace.ledger.submissions(tenant=tenant, limit=limit)
+    if state.json:
+        state.print_json([one.model_dump(mode="json") for one in found])
+        return
+    rows = [(s.id, s.pipeline, s.status, moment(s.created_at), s.tenant, s.input.get("input", "")) for s in found]
+    state.console.print(table(("id", "pipeline", "status", "created", "tenant", "input"), rows))
+
+
+@app.command("show")
+def show_submission(ctx: typer.Context, ident: Ident, *, json: Json = False) -> None:
+    """Show how a submission stands: counts per stage, batches, waits, retries and where its stages come from."""
+    from medical_kg.cli.report import next_steps, plain, records, show_stages, told_errors
+    from medical_kg.orchestration import api
+
+    state = state_of(ctx, json=json)
+    report = api.report(state.workspace, ident)
+    found = records(state, report)
+    if state.json:
+        stages = [{**record.model_dump(mode="json"), "seconds": record.duration} for record in found]
+        state.print_json({**plain(state, report), "results": stages, "provenance": _provenance(found)})
+        return
+    _show_head(state, report)
+    show_stages(state, report)
+    state.print()
+    state.console.print(table(BATCHES, (_batch_row(batch, found) for batch in report.batches), right=("retries",)))
+    state.print()
+    for stage, origin in _provenance(found).items():
+        state.print(f"{stage}: {origin}")
+    for line in (*told_errors(state, report), *next_steps(state, report)):
+        state.note(line)
+
+
+BATCHES = ("batch", "status", "updated", "dead letters", "retries", "dagster run")
+
+
+def _batch_row(batch: Batch, found: Sequence[StageRecord]) -> tuple[object, ...]:
+    mine = [record for record in found if record.batch_id == batch.id]
+    letters, retries = sum(record.dead_letters for record in mine), sum(record.retries for record in mine)
+    return batch.ordinal, batch.status, moment(batch.updated_at), letters, retries, batch.run_id or ""
+
+
+def _provenance(found: Sequence[StageRecord]) -> dict[str, str]:
+    """Return by stage which plugin did its work: distribution, version and object; several after an upgrade."""
+    said: dict[str, dict[str, None]] = {}
+    for record in found:
+        origin = record.origin
+        words = (origin.get("distribution"), origin.get("version"), origin.get("object"), origin.get("file"))
+        said.setdefault(record.stage, {})[" ".join(word for word in words if word)] = None
+    return {stage: "; ".join(origins) for stage, origins in said.items()}
+
+
+def _show_head(state: State, report: Report) -> None:
+    one = report.submission
+    asked = ", ".join(f"{name}={value}" for name, value in {**one.input, **one.overrides}.items())
+    state.print(f"submission {one.id} {one.status}, {plural(len(report.batches), 'batch')}")
+    state.print(f"pipeline {one.pipeline} {one.pipeline_version}, {asked or 'no input'}, tenant {one.tenant}")
+    state.print(f"created {moment(one.created_at)} by {one.actor}, updated {moment(one.updated_at)}")
+    state.print()
+
+
+@app.command("dead-letters")
+def list_dead_letters(
+    ctx: typer.Context,
+    ident: Ident,
+    *,
+    stage: Annotated[str | None, typer.Option(help="Only those of this stage.")] = None,
+    json: Json = False,
+) -> None:
+    """List the items that a submission's stages could not process, and why."""
+    state = state_of(ctx, json=json)
+    ledger = state.workspace.ledger
+    found = [letter for letter in ledger.dead_letters(ledger.submission(ident).id) if stage in (None, letter.stage)]
+    if state.json:
+        state.print_json([letter.model_dump(mode="json") for letter in found])
+        return
+    rows = [(one.stage, one.item_id, f"{one.error}: {one.message}", one.attempts, one.status) for one in found]
+    state.console.print(table(("stage", "item", "reason", "attempts", "status"), rows, right=("attempts",)))
+
+
+@app.command("signal")
+def tell_signal(
+    ctx: typer.Context,
+    ident: Ident,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The signal's name.")],
+    value: Annotated[str, typer.Argument(metavar="[VALUE]", help="Its value, as YAML.")] = "true",
+    *,
+    batch: Annotated[int | None, typer.Option(metavar="N", help="Tell only this batch, by its number.")] = None,
+    attach: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[ITEM=]URI", help="A file that comes along, for an item; may be repeated."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Tell a signal to a submission; batches that wait for it become ready."""
+    from medical_kg.orchestration import api
+
+    state = state_of(ctx, json=json)
+    told = yaml_value(value, f"signal {name}")
+    batch_id = None if batch is None else _batch_id(state, ident, batch)
+    attachments = [parse_attachment(one) for one in attach or ()]
+    submission = api.signal(state.workspace, ident, name, told, batch=batch_id, attachments=attachments)
+    ready = [one.id for one in state.workspace.ledger.ready(limit=1_000_000, submission_id=submission.id)]
+    if state.json:
+        said = {"submission": submission.id, "signal": name, "value": told, "batch": batch_id, "ready": ready}
+        state.print_json({**said, "attachments": [one.model_dump(mode="json") for one in attachments]})
+        return
+    state.print(f"told {name}={value} to submission {submission.id}; {plural(len(ready), 'batch')} ready to go on")
+    if ready:
+        state.note(f"go on with: {state.command('submissions', 'resume', submission.id)}")
+
+
+def _batch_id(state: State, ident: str, ordinal: int) -> str:
+    batches = state.workspace.ledger.batches(state.workspace.ledger.submission(ident).id)
+    for batch in batches:
+        if batch.ordinal == ordinal:
+            return batch.id
+    raise RecordNotFound("batch", str(ordinal), [str(batch.ordinal) for batch in batches])
+
+
+def parse_attachment(given: str) -> Attachment:
+    """Return ``[ITEM=]URI`` as an attachment; a path becomes a ``file://`` URI, the ending tells the media type.
+
+    Raises:
+        UsageError: it is a path and there is no such file.
+    """
+    from medical_kg.orchestration.contract import Attachment
+
+    item, uri = _split(given)
+    if "://" not in uri:
+        path = Path(uri)
+        if not path.is_file():
+            raise UsageError(f"--attach {given!r}: there is no file {path.absolute()}")
+        uri = path.resolve().as_uri()
+    media_type = mimetypes.guess_type(uri)[0] or "application/octet-stream"
+    return Attachment(uri=uri, media_type=media_type, item_id=item or None)
+
+
+def _split(given: str) -> tuple[str, str]:
+    # A URI may hold "=" in its query, an item before it may not hold "://".
+    item, equals, uri = given.partition("=")
+    return (item, uri) if equals and "://" not in item else ("", given)
+
+
+@app.command("resume")
+def resume_submission(
+    ctx: typer.Context, ident: Ident, *, engine: EngineChoice = "dagster", strict: Strict = False, json: Json = False
+) -> None:
+    """Go on with a submission: failed batches again, waiting ones whose time has come. Finished work is not repeated."""
+    from medical_kg.cli.report import finish
+
+    state = state_of(ctx, json=json)
+    report = resume_run(state, state.workspace.ledger.submission(ident).id, engine=engine)
+    raise typer.Exit(finish(state, report, strict=strict))
