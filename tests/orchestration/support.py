@@ -141,7 +141,7 @@ def planned(cls: type[Stage[Any]], after: Iterable[str] = (), **more: Any) -> Pl
 
 
 def diamond(**configs: Mapping[str, Any]) -> Plan:
-    """feed → shout and whisper → tally."""
+    """Feed → shout and whisper → tally."""
     return plan(
         planned(Feed, config=configs.get("feed", {})),
         planned(Shout, ["feed"], bindings={WORDS: ("feed",)}, config=configs.get("shout", {})),

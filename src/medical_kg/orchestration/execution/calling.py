@@ -140,7 +140,13 @@ def _item_misfit(key: StateKey[Any], item: Any, seen: set[str]) -> str | None:
 
 
 def _is_a(key: StateKey[Any], value: Any) -> bool:
-    return not isinstance(key.item_type, type) or isinstance(value, key.item_type)
+    return isinstance(value, _class_of(key))
+
+
+def _class_of(key: StateKey[Any]) -> type:
+    """Return what every value of a key must be an instance of, as far as a class can tell."""
+    declared = key.item_type
+    return declared if isinstance(declared, type) and declared is not Any else object
 
 
 def count(metadata: StageMetadata, output: Mapping[StateKey[Any], Any]) -> dict[str, float]:
@@ -257,11 +263,10 @@ class _Collector:
 
     def _one_taker(self, key: StateKey[Any]) -> Any:
         """Return the common case, one record of one key, as a closure: it runs once per item of every batch."""
-        add, seen, ident_of, type_ = self._lists[key].append, self._seen[key], key.id_of, key.item_type
-        typed = isinstance(type_, type)
+        add, seen, ident_of, type_ = self._lists[key].append, self._seen[key], key.id_of, _class_of(key)
 
         def take(record: Any) -> None:
-            if typed and not isinstance(record, type_):
+            if not isinstance(record, type_):
                 raise TypeError(_wrong_type(key, record))
             if ident_of is not None:
                 ident = ident_of(record)
