@@ -135,6 +135,14 @@ def test_an_older_submission_changes_nothing(tmp_path: Path, graph: SqlGraph, ca
     assert "1 root(s) were left alone: a newer submission wrote them (r1)" in caplog.text
 
 
+def test_a_root_that_is_back_is_not_forgotten(tmp_path: Path, graph: SqlGraph) -> None:
+    """A root that is both removed and present is present: the version it stands at keeps guarding it."""
+    write(tmp_path, sequence=2, **extracted(document("r1", "Asthma")))
+    write(tmp_path, sequence=1, removed=[RemovedRoot(id="r1")], **extracted(document("r1", "Old")))
+    assert graph.node("condition:old") is None
+    assert graph.node("condition:asthma") is not None
+
+
 def test_an_empty_batch_gives_an_honest_receipt(tmp_path: Path) -> None:
     """Nothing to write is written as nothing."""
     assert receipt(write(tmp_path, entities=[], claims=[])) == GraphReceipt(store="database", nodes=0, edges=0)

@@ -306,6 +306,8 @@ def test_neighbors_keep_the_limit(graph: SqlGraph) -> None:
     nodes, edges = graph.neighbors("doc:r1", depth=3, limit=7)
     assert [node.id for node in nodes] == [f"mesh:{number:04}" for number in range(7)]
     assert len(edges) == 7
+    nodes, _ = graph.neighbors("mesh:0000", depth=2, limit=3)
+    assert [node.id for node in nodes] == ["doc:r1", "mesh:0001", "mesh:0002"]
     nodes, edges = graph.neighbors("mesh:0000", depth=2, limit=5000)
     assert (len(nodes), len(edges)) == (1200, 1200)
 
