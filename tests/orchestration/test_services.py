@@ -40,7 +40,7 @@ def test_a_file_is_named_by_its_content(tmp_path: Path) -> None:
     digest = hashlib.sha256(b"%PDF-1.7").hexdigest()
     assert (stored.sha256, stored.size, stored.uri) == (digest, 8, f"file-area:{digest}.pdf")
     assert area.put(iter([b"%PDF-1.7"]), suffix=".pdf") == stored
-    assert everything(tmp_path) == [tmp_path / "files" / digest[:2] / f"{digest}.pdf"]
+    assert everything(tmp_path) == [tmp_path / digest[:2] / f"{digest}.pdf"]
     with area.open(stored.uri) as file:
         assert file.read() == b"%PDF-1.7"
 
@@ -96,7 +96,7 @@ def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None
     """A file where the folder should be is reported, not passed over."""
     (tmp_path / "files").write_text("in the way")
     with pytest.raises(StorageError, match="cannot write below"):
-        FileArea(tmp_path).put([b"x"])
+        FileArea(tmp_path / "files").put([b"x"])
 
 
 @pytest.mark.parametrize("suffix", ["pdf", "/../x", ".p/df", ".PDF", ".a.b.c"])

@@ -91,7 +91,7 @@ def download(server: Server, tmp_path: Path) -> Iterator[Callable[..., StageRun]
         payload = Payload(
             id="r1", format="text", content=b"", links=links, provenance=Provenance(source="s", uri="file:///x")
         )
-        services = {"http": http, "files": FileArea(tmp_path)}
+        services = {"http": http, "files": FileArea(tmp_path / "files")}
         return run_stage(
             DownloadStage,
             config,

@@ -24,18 +24,18 @@ STORED = re.compile(rf"file-area:([0-9a-f]{{64}})({SUFFIX.pattern})")
 
 
 class FileArea:
-    """Files below ``root/files``, named by the SHA-256 of their content.
+    """Files below one folder, named by the SHA-256 of their content.
 
     A stored file's uri is ``file-area:DIGEST.suffix``; it names no folder, so it stays valid when the workspace moves.
 
     Args:
-        root: the workspace's folder.
+        root: the area's own folder, e.g. ``files`` in the workspace.
         allow_roots: folders below which ``open`` also reads ``file://`` uris.
     """
 
     def __init__(self, root: Path, *, allow_roots: Sequence[Path] = ()) -> None:
         """Keep the folders; nothing is made before the first ``put``."""
-        self._folder = root / "files"
+        self._folder = root
         self._allow_roots = tuple(allow_roots)
 
     def put(self, chunks: Iterable[bytes], *, suffix: str = "") -> StoredFile:
