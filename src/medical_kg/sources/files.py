@@ -121,7 +121,7 @@ class FilesSource(Source):
         rejected: list[Rejected] = []
         room = limit if most is None else min(limit, most - place.given)
         repeated = 0
-        while not reading.ended and len(payloads) < room and (cursor is None or len(rejected) < max(limit, 1)):
+        while not reading.ended and len(payloads) < room and (not payloads or len(rejected) < limit):
             ctx.check_timeout()
             event = reading.take()
             if isinstance(event.record, Rejected):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ValidationError
 
-from medical_kg import ItemRejected, NoConfig, Stage, StageContext, StageMetadata
+from medical_kg import ItemRejected, NoConfig, Stage, StageContext, StageMetadata, StorageError
 from medical_kg.documents.ir import Document
 from medical_kg.documents.keys import DOCUMENTS, PAYLOADS
 from medical_kg.formats.contract import DOOR
@@ -70,8 +70,11 @@ class ParseStage(Stage[NoConfig]):
 
 def _converted_document(ctx: StageContext, payload: Payload, attachment: Attachment) -> Document:
     where = f"{payload.id}: the converted document {attachment.uri}"
-    with ctx.files.open(attachment.uri) as stream:
-        content = stream.read(MAX_CONVERTED_BYTES + 1)
+    try:
+        with ctx.files.open(attachment.uri) as stream:
+            content = stream.read(MAX_CONVERTED_BYTES + 1)
+    except StorageError as error:
+        raise ItemRejected(f"{where} cannot be read: {error}") from error
     if len(content) > MAX_CONVERTED_BYTES:
         raise ItemRejected(f"{where} is larger than {MAX_CONVERTED_BYTES:,} bytes")
     if attachment.sha256 and hashlib.sha256(content).hexdigest() != attachment.sha256.lower():

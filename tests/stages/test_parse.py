@@ -1,0 +1,124 @@
+"""``parse``: payloads become documents; a converter's document is preferred (scenario 19)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pytest
+
+from medical_kg import Attachment
+from medical_kg.documents.build import DocumentBuilder
+from medical_kg.documents.ir import Document, Provenance
+from medical_kg.documents.records import Payload
+from medical_kg.orchestration.contract.errors import PluginNotFound
+from medical_kg.stages import parse as parse_module
+from medical_kg.stages.parse import CONVERTED, ParseStage
+from medical_kg.testing import FakeFiles, FakeSignals, run_stage
+
+PROVENANCE = Provenance(source="test", uri="a")
+
+
+def payload(ident: str, format_: str, content: str) -> Payload:
+    return Payload(id=ident, format=format_, content=content.encode(), provenance=PROVENANCE)
+
+
+STUDY = payload(
+    "nct:NCT1", "clinicaltrials-json", json.dumps({"protocolSection": {"identificationModule": {"nctId": "NCT1"}}})
+)
+ARTICLE = payload(
+    "pmid:1", "pubmed-xml", "<PubmedArticle><MedlineCitation><PMID>1</PMID><Article/></MedlineCitation></PubmedArticle>"
+)
+FULL_TEXT = payload("doi:10.1/x", "jats", "<article><front><article-meta/></front><body><p>x</p></body></article>")
+NOTE = payload("file:a.txt", "text", "Title\n\nText.")
+
+
+def converted(root: str = "file:a.pdf") -> Document:
+    builder = DocumentBuilder()
+    builder.block("From the PDF")
+    return builder.build(id="doi:10.1/pdf", root=root, kind="article", title="T", provenance=PROVENANCE)
+
+
+def attached(
+    content: bytes, item_id: str = STUDY.id, media_type: str = CONVERTED, sha256: str | None = None
+) -> tuple[FakeSignals, FakeFiles]:
+    files = FakeFiles()
+    uri = files.put([content], suffix=".json").uri
+    one = Attachment(uri=uri, media_type=media_type, item_id=item_id, sha256=sha256)
+    return FakeSignals(values={"pdf_ir_ready": True}, attachments={"pdf_ir_ready": (one,)}), files
+
+
+def test_every_format_becomes_documents() -> None:
+    """Each payload becomes one document by its format, its root the payload."""
+    run = run_stage(ParseStage, payloads=[STUDY, ARTICLE, FULL_TEXT, NOTE])
+    assert [(one.root, one.kind) for one in run.output["documents"]] == [
+        ("nct:NCT1", "trial"),
+        ("pmid:1", "article"),
+        ("doi:10.1/x", "article"),
+        ("file:a.txt", "text"),
+    ]
+    assert run.dead_letters == ()
+
+
+def test_broken_input_fails_alone_with_its_payload() -> None:
+    """A payload that cannot be parsed is a dead letter that names it; the rest goes on."""
+    run = run_stage(ParseStage, payloads=[payload("pmid:2", "pubmed-xml", "<a"), NOTE])
+    assert [one.id for one in run.output["documents"]] == ["file:a.txt"]
+    (broken,) = run.dead_letters
+    assert (broken.item_id, broken.root) == ("pmid:2", "pmid:2")
+    assert "pmid:2 (a): not well-formed XML" in broken.message
+
+
+def test_a_format_that_is_not_installed_fails_the_stage() -> None:
+    """A missing plugin is no fault of the item: the stage fails and says which is missing."""
+    with pytest.raises(PluginNotFound, match=r"'nope' \(medical_kg.formats\)"):
+        run_stage(ParseStage, payloads=[payload("x:1", "nope", "")])
+
+
+def test_a_converters_document_is_preferred() -> None:
+    """A document attached to a signal for this payload is taken as it is, but for its root."""
+    content = converted().model_dump_json().encode()
+    signals, files = attached(content, sha256=hashlib.sha256(content).hexdigest().upper())
+    run = run_stage(ParseStage, payloads=[STUDY, NOTE], services={"signals": signals, "files": files})
+    first, second = run.output["documents"]
+    assert first == converted(root=STUDY.id)
+    assert second.kind == "text"
+
+
+@pytest.mark.parametrize(("item_id", "media_type"), [("other:1", CONVERTED), (STUDY.id, "application/pdf")])
+def test_other_attachments_are_not_taken(item_id: str, media_type: str) -> None:
+    """An attachment for another item, or of another kind, changes nothing."""
+    signals, files = attached(b"junk", item_id, media_type)
+    run = run_stage(ParseStage, payloads=[STUDY], services={"signals": signals, "files": files})
+    assert run.output["documents"][0].kind == "trial"
+
+
+@pytest.mark.parametrize(
+    ("content", "sha256", "reason"),
+    [
+        (b"junk", None, "is no valid document: document: Invalid JSON"),
+        (b'{"id": 1}', None, "is no valid document: id: "),
+        (b"{}", "00", "does not have the sha256 its signal named"),
+        (b" " * 101, None, "is larger than 100 bytes"),
+    ],
+)
+def test_a_bad_converted_document_is_rejected(
+    monkeypatch: pytest.MonkeyPatch, content: bytes, sha256: str | None, reason: str
+) -> None:
+    """A converter's mistake is told; the payload is not parsed in its place in silence."""
+    monkeypatch.setattr(parse_module, "MAX_CONVERTED_BYTES", 100)
+    signals, files = attached(content, sha256=sha256)
+    run = run_stage(ParseStage, payloads=[STUDY], services={"signals": signals, "files": files})
+    assert run.output["documents"] == []
+    (letter,) = run.dead_letters
+    assert letter.message.startswith(f"{STUDY.id}: the converted document fake:")
+    assert reason in letter.message
+
+
+def test_a_converted_document_that_is_gone_is_told() -> None:
+    """An attachment that cannot be opened fails its item only."""
+    signals, _ = attached(b"{}")
+    run = run_stage(ParseStage, payloads=[STUDY, NOTE], services={"signals": signals, "files": FakeFiles()})
+    assert [letter.item_id for letter in run.dead_letters] == [STUDY.id]
+    assert "cannot be read: no file" in run.dead_letters[0].message
+    assert len(run.output["documents"]) == 1
