@@ -195,6 +195,20 @@ def test_dead_letters_are_replaced_with_their_attempts(ledger: SqlLedger, claime
     assert ledger.dead_letters(claimed[:-5]) == [embed]
 
 
+def test_odd_text_of_a_bad_item_does_not_stop_a_commit(ledger: SqlLedger, claimed: str, make: Any) -> None:
+    """A file name that is no text (half a surrogate pair) is kept escaped, wherever it turns up."""
+    odd = "\udcffé.xml"
+    letter = make.letter(claimed, odd, message=odd, root=odd, traceback=odd)
+    for _ in range(2):
+        ledger.commit(make.record(claimed), 1, dead_letters=[letter], notes=[Note(event="retry", reason=odd)])
+    (found,) = ledger.dead_letters(claimed[:-5])
+    assert {found.item_id, found.root, found.message, found.traceback} == {r"\udcffé.xml"}
+    assert found.attempts == 2
+    ledger.commit(make.record(claimed, status="failed", error=odd), 1)
+    assert ledger.results(claimed)["chunk"].error == r"\udcffé.xml"
+    assert ledger.history(claimed[:-5])[-1].reason == r"stage 'chunk' failed: \udcffé.xml"
+
+
 def test_an_item_that_dies_twice_in_a_commit_is_one_letter(ledger: SqlLedger, claimed: str, make: Any) -> None:
     """Dead letters are unique per submission, stage and item."""
     ledger.commit(make.record(claimed), 1, dead_letters=[make.letter(claimed, "a"), make.letter(claimed, "a")])

@@ -202,8 +202,8 @@ def test_a_held_database_is_waited_for_and_then_named(url: str, monkeypatch: pyt
     ledger.close()
 
 
-def test_a_database_switching_to_the_log_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SQLite refuses the switch at once while another process is at it; the ledger tries again, within limits."""
+def test_a_locked_database_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that another program keeps to itself is waited for, within limits."""
     path = tmp_path / "kg.db"
     query(path, "CREATE TABLE other (id INTEGER)")
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
@@ -213,6 +213,35 @@ def test_a_database_switching_to_the_log_is_waited_for(tmp_path: Path, monkeypat
             open_ledger(f"sqlite:///{path}")
         other.execute("COMMIT")
     open_ledger(f"sqlite:///{path}").close()
+
+
+class Switching:
+    """A connection whose database another process switches to the log at the same time."""
+
+    OperationalError = sqlite3.OperationalError
+
+    def __init__(self, refusals: list[str]) -> None:
+        self.refusals = refusals
+        self.tries = 0
+
+    def execute(self, statement: str) -> sqlite3.Cursor:
+        if statement.endswith("=WAL"):
+            self.tries += 1
+            if self.refusals:
+                raise sqlite3.OperationalError(self.refusals.pop())
+        # Any other database answers what this one's would: that it has no log yet.
+        return sqlite3.connect(":memory:").execute("PRAGMA journal_mode")
+
+
+def test_the_switch_to_the_log_is_tried_again() -> None:
+    """SQLite refuses it at once while another process is at it, whatever the busy timeout; other errors stand."""
+    busy = Switching(["database is locked"] * 3)
+    dialect._use_write_ahead_log(busy)
+    assert busy.tries == 4
+    broken = Switching(["disk I/O error"])
+    with pytest.raises(sqlite3.OperationalError, match="disk I/O error"):
+        dialect._use_write_ahead_log(broken)
+    assert broken.tries == 1
 
 
 def test_a_full_disk_is_named_and_nothing_is_lost(url: str, make: Any) -> None:

@@ -99,6 +99,12 @@ def test_input_must_be_json(ledger: SqlLedger, make: Any) -> None:
     assert ledger.submissions() == []
 
 
+def test_input_may_name_a_file_that_is_no_text(ledger: SqlLedger, make: Any) -> None:
+    """A path with bytes that are no text is kept, and comes back as it was."""
+    submission, _ = ledger.open_submission(make.new(input={"input": "\udcff/é"}))
+    assert ledger.submission(submission.id).input == {"input": "\udcff/é"}
+
+
 def test_a_submission_is_found_by_a_prefix_of_its_id(ledger: SqlLedger, make: Any) -> None:
     """Four characters will do when only one id begins so; an exact id always does."""
     for ident in ("s1abcd", "s1abce", "s1abcdef"):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import insert, select
 
-from medical_kg.orchestration.ledger.records import history_of
+from medical_kg.orchestration.ledger.records import history_of, storable
 from medical_kg.orchestration.ledger.tables import HISTORY
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ def append(
 ) -> None:
     """Write the lines, in order."""
     common = {"tenant": tenant, "submission_id": submission_id, "actor": actor, "at": now}
-    connection.execute(APPEND, [common | line._asdict() | {"detail": dict(line.detail)} for line in lines])
+    rows = [line._asdict() | {"reason": storable(line.reason), "detail": dict(line.detail)} for line in lines]
+    connection.execute(APPEND, [common | row for row in rows])
 
 
 def read(connection: Connection, submission_id: str) -> list[HistoryEntry]:

@@ -41,7 +41,7 @@ def canonical(value: Any) -> str:
         InputError: the value is not JSON.
     """
     try:
-        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError) as error:
         msg = f"input and overrides must be plain JSON values: {error}"
         raise InputError(msg) from error
@@ -55,6 +55,11 @@ def key_of(value: Any) -> str:
 def unfinished_key(new: NewSubmission) -> str:
     """Return what no two unfinished submissions share: a key over tenant, pipeline, input and overrides."""
     return key_of([new.tenant, new.pipeline, dict(new.input), dict(new.overrides)])
+
+
+def storable(text: str) -> str:
+    r"""Return text as a database takes it: half a surrogate pair, e.g. of a file's odd name, becomes ``\udcff``."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def submission_row(new: NewSubmission, ident: str, now: float) -> dict[str, Any]:
@@ -103,7 +108,15 @@ def record_of(row: RowMapping) -> StageRecord:
 
 def record_row(tenant: str, record: StageRecord) -> dict[str, Any]:
     """Return the row of a stage's result."""
-    return {"tenant": tenant, **record.model_dump(mode="json")}
+    error = None if record.error is None else storable(record.error)
+    return {"tenant": tenant, **record.model_dump(), "error": error}
+
+
+def dead_letter_row(held: Held, stage: str, letter: DeadLetter) -> dict[str, Any]:
+    """Return the row of a dead letter of a batch's stage."""
+    kept = {name: storable(value) if isinstance(value, str) else value for name, value in letter.model_dump().items()}
+    place = {"tenant": held.tenant, "submission_id": held.batch.submission_id, "batch_id": held.batch.id}
+    return kept | place | {"stage": stage}
 
 
 def wait_of(row: RowMapping) -> Wait:

@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, delete, func, select
 from medical_kg.orchestration.contract.errors import LedgerError
 from medical_kg.orchestration.ledger import batches, history
 from medical_kg.orchestration.ledger.dialect import insert
-from medical_kg.orchestration.ledger.records import dead_letter_of, record_of, record_row
+from medical_kg.orchestration.ledger.records import dead_letter_of, dead_letter_row, record_of, record_row
 from medical_kg.orchestration.ledger.tables import DEAD_LETTERS, STAGE_RESULTS
 from medical_kg.orchestration.ledger.transitions import failure
 
@@ -74,14 +74,14 @@ def fail_batch(connection: Connection, held: Held, record: StageRecord, now: flo
 
 def replace_dead_letters(connection: Connection, held: Held, stage: str, letters: Sequence[DeadLetter]) -> None:
     """Replace the dead letters of a batch and stage; an item that was dead before has its attempts added up."""
+    rows = [dead_letter_row(held, stage, letter) for letter in letters]
     key = {"of_tenant": held.tenant, "of_batch": held.batch.id, "of_stage": stage}
-    gone = set(connection.execute(LETTERS_OF_STAGE, key).scalars()) - {letter.item_id for letter in letters}
-    place = {"tenant": held.tenant, "submission_id": held.batch.submission_id, "batch_id": held.batch.id}
+    gone = set(connection.execute(LETTERS_OF_STAGE, key).scalars()) - {row["item_id"] for row in rows}
     if gone:
         drop = {"of_tenant": held.tenant, "of_submission": held.batch.submission_id, "of_stage": stage}
         connection.execute(DROP_LETTER, [drop | {"of_item": item} for item in sorted(gone)])
-    if letters:
-        connection.execute(ADD_DEAD_LETTER, [letter.model_dump() | place | {"stage": stage} for letter in letters])
+    if rows:
+        connection.execute(ADD_DEAD_LETTER, rows)
 
 
 def check_wait_given(record: StageRecord, *, given: bool) -> None:

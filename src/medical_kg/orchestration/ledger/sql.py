@@ -48,7 +48,10 @@ def open_ledger(url: str, *, clock: Clock | None = None) -> Ledger:
 
 
 class SqlLedger:
-    """The ledger over a SQLAlchemy engine; may be used from several threads, and beside other processes."""
+    """The ledger over a SQLAlchemy engine; may be used from several threads, and beside other processes.
+
+    A forked process opens its own: SQLite's connections do not survive a fork.
+    """
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         """Keep the engine of a database whose schema is up to date."""
@@ -162,7 +165,9 @@ class SqlLedger:
             status, reason = verdict(results.of_batch(connection, batch_id), stages)
             if held.batch.status == status == "failed":
                 return held.batch
-            ready_at = {"waiting": signals.wake_time(connection, held, now), "pending": now}.get(status)
+            ready_at = now if status == "pending" else None
+            if status == "waiting":
+                ready_at = signals.wake_time(connection, held, now)
             if status == "completed":
                 signals.end_waits(connection, held)
             actor, values = held.claimed_by, {"ready_at": ready_at, **batches.NO_LEASE}
