@@ -93,7 +93,7 @@ def check(
     problems += check_cycles(wiring, tree) + check_reads(wiring, stages, tree) + check_writes(wiring, tree)
     problems += check_streams(nodes, tree) + check_gates(drafted.gates, nodes, wiring, tree)
     problems += _notes(drafted, tree) + policy_notes(nodes, tree)
-    ordered = tuple(sorted(problems, key=lambda one: (one.file != tree.file, one.line, one.column)))
+    ordered = tuple(sorted(problems, key=lambda one: (one.file != tree.file, one.file, one.line, one.column)))
     if drafted.spec is None or any(problem.severity == "error" for problem in ordered):
         return CheckResult(None, ordered)
     path = source if isinstance(source, Path) else Path(file)

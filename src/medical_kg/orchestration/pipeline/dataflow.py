@@ -106,8 +106,7 @@ def _misfits(name: str, wiring: Wiring, tree: Tree) -> list[Problem]:
 
 
 def _unfed(wiring: Wiring) -> bool:
-    types = [node.type for node in wiring.nodes.values()]
-    return not any(type_ is None or type_.metadata.mode == "stream" for type_ in types)
+    return not any(node.type is None or _is_stream(node) for node in wiring.nodes.values())
 
 
 def _no_feed(registry: Registry[StageType], tree: Tree) -> Problem:
@@ -120,7 +119,8 @@ def check_writes(wiring: Wiring, tree: Tree) -> list[Problem]:
     """Return a problem for each stage that writes a ``forbid`` key beside an earlier one that is parallel to it."""
     problems = []
     for key, written in wiring.written.items():
-        writers = [name for name in written if name in wiring.trusted]
+        # Two stages that feed the pipeline are a problem of their own.
+        writers = [name for name in written if name in wiring.trusted and not _is_stream(wiring.nodes[name])]
         for position, name in enumerate(writers):
             rivals = parallel_to(name, writers[:position], wiring.above)
             clashing = [rival for rival in rivals if "forbid" in (written[rival].merge, written[name].merge)]
@@ -142,7 +142,7 @@ def _parallel(key: str, first: str, second: str, wiring: Wiring, tree: Tree) -> 
 def check_streams(nodes: Sequence[Node], tree: Tree) -> list[Problem]:
     """Return problems with the stages that feed the pipeline: more than one, or one that waits for another."""
     problems = []
-    streams = [node for node in nodes if node.type and node.type.metadata.mode == "stream"]
+    streams = [node for node in nodes if _is_stream(node)]
     for node in streams[1:]:
         first = streams[0].draft
         message = f"stage {node.draft.label} feeds the pipeline, as {first.label} on line {tree.place(first.path).line}"
@@ -154,6 +154,10 @@ def check_streams(nodes: Sequence[Node], tree: Tree) -> list[Problem]:
             path = (*node.draft.path, "depends_on")
             problems.append(tree.problem("MKG054", message, path, "remove its depends_on", key=True))
     return problems
+
+
+def _is_stream(node: Node) -> bool:
+    return node.type is not None and node.type.metadata.mode == "stream"
 
 
 def check_gates(gates: Sequence[GateDraft], nodes: Sequence[Node], wiring: Wiring, tree: Tree) -> list[Problem]:

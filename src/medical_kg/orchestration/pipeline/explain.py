@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
     from medical_kg.orchestration.pipeline.tree import Tree
+
+_SUBJECT = re.compile(r"^(Input|List|String|Tuple|Dictionary|Value) should")
+_OUR_MODEL = re.compile(r"(?<=mapping) or instance of \w+")
 
 Details = Any  # pydantic_core.ErrorDetails
 
@@ -29,8 +33,13 @@ def explain(error: ValidationError, model: Any, tree: Tree, base: Path) -> list[
             problems.append(_unknown(details, model, tree, base))
         else:
             wrong.setdefault(locate(tree, base, details["loc"]), []).append(details)
-    problems += [_wrong(path, found, tree) for path, found in wrong.items()]
+    problems += [_wrong(path, found, tree) for path, found in wrong.items() if not _deeper(path, wrong)]
     return problems
+
+
+def _deeper(path: Path, wrong: Iterable[Path]) -> bool:
+    """Whether something inside the value is wrong too: then it is of the right kind, and only another branch differs."""
+    return any(len(other) > len(path) and other[: len(path)] == path for other in wrong)
 
 
 def locate(tree: Tree, base: Path, loc: Iterable[str | int]) -> Path:
@@ -66,15 +75,22 @@ def _unknown(details: Details, model: Any, tree: Tree, base: Path) -> Problem:
 def _wrong(path: Path, found: list[Details], tree: Tree) -> Problem:
     reasons = " or ".join(dict.fromkeys(_reason(details) for details in found))
     given = found[0]["input"]
-    shown = f"; it is {_short(given)}" if given is None or isinstance(given, (str, int, float, list, dict)) else ""
+    shown = f"; it is {_short(given)}" if _tells(found[0]) else ""
     suggestion = "put it in quotes" if _is_number(given) and all(d["type"] == "string_type" for d in found) else ""
     message = f"{show(path) or 'the file'}: {reasons}{shown}"
     return tree.problem("MKG013", message, path, suggestion)
 
 
+def _tells(details: Details) -> bool:
+    """Whether showing the value says more: always for a plain one, for a collection only where its kind is wrong."""
+    given = details["input"]
+    return given is None or isinstance(given, (str, int, float)) or str(details["type"]).endswith("_type")
+
+
 def _reason(details: Details) -> str:
     text = str(details["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    return text.replace("Input should be", "must be").replace("valid dictionary", "mapping")
+    text = _SUBJECT.sub("must", text).replace("valid dictionary", "mapping").replace(" after validation", "")
+    return _OUR_MODEL.sub("", text)
 
 
 def _short(value: Any) -> str:

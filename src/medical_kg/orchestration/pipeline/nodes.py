@@ -144,7 +144,8 @@ class Builder:
     def _scalar(self, event: Any, place: Place) -> Scalar:
         if event.tag not in (None, "!", _TEXT_TAG):
             raise self._unsupported(place, f"tag {event.tag!r}")
-        return resolve(event.value) if event.implicit[0] else str(event.value)
+        plain = event.tag is None and event.implicit[0]
+        return resolve(event.value) if plain else str(event.value)
 
     def _unsupported(self, place: Place, what: str) -> LoadFailed:
         return failed(place, "MKG009", f"{what} is not supported", "write the value out in plain YAML")
@@ -152,12 +153,19 @@ class Builder:
     def _invalid(self, error: yaml.MarkedYAMLError) -> LoadFailed:
         mark, context = error.problem_mark or error.context_mark, error.context_mark
         # Something left open is noticed at the end of the text; where it begins helps more.
-        if mark and context and not "".join([self._rest(mark), *self._lines[mark.line + 1 :]]).strip():
+        if mark and context and self._nothing_at(mark):
             mark = context
-        message = " ".join(filter(None, (error.context, error.problem)))
+        message = ": ".join(filter(None, (error.context, error.problem)))
         hint = next((hint for words, hint in _HINTS.items() if words in message), "")
-        place = self._place(mark) if mark else Place(self._file)
+        place = self._end() if mark is None or self._nothing_at(mark) else self._place(mark)
         return failed(place, "MKG004", message, _HINTS["tab"] if self._rest(mark).startswith("\t") else hint)
+
+    def _nothing_at(self, mark: Any) -> bool:
+        return not "".join([self._rest(mark), *self._lines[mark.line + 1 :]]).strip()
+
+    def _end(self) -> Place:
+        number = max((index for index, line in enumerate(self._lines) if line.strip()), default=0)
+        return Place(self._file, number + 1, max(1, len(self._lines[number])), self._lines[number])
 
     def _rest(self, mark: Any) -> str:
         return self._lines[mark.line][mark.column :] if mark and mark.line < len(self._lines) else ""

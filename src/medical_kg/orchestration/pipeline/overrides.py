@@ -21,7 +21,7 @@ def parse_override(text: str) -> tuple[str, Any]:
     """
     target, equals, value = text.partition("=")
     if not equals or not _is_target(target.strip()):
-        msg = f"--set {text!r} is not an override; write stage.field=value, e.g. --set chunk.max_tokens=128"
+        msg = f"--set {text!r} is not an override; write stage.field=value"
         raise UsageError(msg)
     try:
         return target.strip(), parse(value, f"--set {text}").value
@@ -44,7 +44,9 @@ def _apply(target: str, value: Any, tree: Tree) -> Problem | None:
     place = Place(f"--set {target}={json.dumps(value, default=str)}")
     if not _is_target(target):
         message = f"{target!r} is not a field of a stage"
-        return Problem.at(place, "MKG080", message, (), "write stage.field, e.g. chunk.max_tokens")
+        return Problem.at(
+            place, "MKG080", message, (), "write stage.field: the name of a stage, a dot, and a field of its config"
+        )
     stage, *fields = target.split(".")
     found = dict(_stages(tree.value))
     if stage not in found:

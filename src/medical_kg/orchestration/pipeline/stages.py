@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from medical_kg.orchestration.contract import NamedCondition
     from medical_kg.orchestration.pipeline.draft import GateDraft, StageDraft
-    from medical_kg.orchestration.pipeline.problems import Problem
+    from medical_kg.orchestration.pipeline.problems import Path, Problem
     from medical_kg.orchestration.pipeline.tree import Tree
     from medical_kg.orchestration.registry import Installation, Registry, StageType
 
@@ -76,16 +77,19 @@ def check_names(
     return problems
 
 
-def _bad_name(kind: str, name: str, pattern: re.Pattern[str], path: Any, tree: Tree) -> list[Problem]:
-    if pattern.fullmatch(name) and len(name) <= MAX_NAME:
-        if kind != "stage" or (name not in RESERVED and not keyword.iskeyword(name)):
-            return []
-        reason, advice = "is reserved", f"call it e.g. '{name}_stage'"
+def _bad_name(kind: str, name: str, pattern: re.Pattern[str], path: Path, tree: Tree) -> list[Problem]:
+    reserved = kind == "stage" and (name in RESERVED or keyword.iskeyword(name))
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    tidy = f"{name}_stage" if reserved else re.sub(r"\W+", "_", plain).strip("_")[:MAX_NAME]
+    if len(name) > MAX_NAME:
+        reason = f"is longer than {MAX_NAME} characters"
+    elif not pattern.fullmatch(name):
+        reason = f"may hold only letters, digits, {'underscores' if kind == 'stage' else 'underscores and hyphens'}"
+    elif reserved:
+        reason = "is reserved"
     else:
-        others = "digits and underscores" if kind == "stage" else "digits, underscores and hyphens"
-        reason = f"is not made of letters, {others} (at most {MAX_NAME})"
-        tidy = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_")[:MAX_NAME]
-        advice = f"call it e.g. {tidy!r}" if pattern.fullmatch(tidy) else ""
+        return []
+    advice = f"call it e.g. {tidy!r}" if pattern.fullmatch(tidy) else ""
     return [tree.problem("MKG014", f"{kind} name {name!r} {reason}", path, advice)]
 
 
@@ -137,7 +141,9 @@ def _type(draft: StageDraft, registry: Registry[StageType], tree: Tree) -> tuple
     except PluginConflict as error:
         return None, [tree.problem("MKG021", f"stage type {error}", path)]
     except PluginBroken as error:
-        return None, [tree.problem("MKG022", f"stage type {error}", path, "`plugins list` shows what is installed")]
+        return None, [
+            tree.problem("MKG022", f"stage type {error}", path, "`medical-kg plugins list` shows where it comes from")
+        ]
     unknown = [need for need in type_.metadata.needs if need not in SERVICES]
     message = f"stage type {draft.type!r} from {type_.origin} needs the service {{!r}}, which does not exist"
     return type_, [tree.problem("MKG024", message.format(need), path, near(need, SERVICES)) for need in unknown]
