@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from medical_kg.orchestration.checkpoints import CheckpointStore
-from medical_kg.orchestration.contract import Page, Stage, StageMetadata, StateKey
+from medical_kg.orchestration.contract import Clause, Condition, Page, Stage, StageMetadata, StateKey, Waiting
 from medical_kg.orchestration.execution import BatchRun
 from medical_kg.orchestration.ledger.contract import NewSubmission
 from medical_kg.orchestration.ledger.sql import open_ledger
@@ -18,6 +19,7 @@ from medical_kg.orchestration.pipeline.plan import Binding, Plan, PlannedStage
 from medical_kg.orchestration.registry import STAGES, Installation, Origin, StageType
 from medical_kg.orchestration.resilience import Policy
 from medical_kg.orchestration.telemetry.events import Events
+from medical_kg.orchestration.workspace import Workspace
 from medical_kg.testing import FakeClock
 
 
@@ -186,3 +188,53 @@ def open_run(folder: Path, made: Plan, **more: Any) -> BatchRun:
         draw=lambda: 0.5,
         **more,
     )
+
+
+class Gate(Stage[Config]):
+    """Waits, up to ``number`` seconds, until the signal ``open`` is true."""
+
+    metadata = StageMetadata(
+        stage_type="barrier", version="1.0", description="Waits.", config_model=Config, needs=("signals",)
+    )
+
+    def run(self, ctx: Any, **reads: Any) -> Waiting | None:
+        condition = Condition(clauses=(Clause(field="open", value=True),))
+        if ctx.timed_out or ctx.signals.holds(condition):
+            return None
+        return Waiting(condition, timedelta(seconds=self.config.number), "continue" if self.config.bad else "fail")
+
+
+DIAMOND = """\
+name: diamond
+version: "1"
+batch_size: 2
+stages:
+  - {name: feed, type: feed, config: {number: 5}}
+  - {name: shout, type: shout, depends_on: [feed], config: {bad: [w3]}}
+  - {name: whisper, type: whisper, depends_on: [feed]}
+  - {name: tally, type: tally, depends_on: [shout, whisper]}
+"""
+
+GATED = """\
+name: gated
+version: "1"
+stages:
+  - {name: feed, type: feed, config: {number: 1}}
+  - {name: barrier, type: barrier, depends_on: [feed], config: {number: 100}}
+  - {name: shout, type: shout, depends_on: [barrier]}
+  - {name: whisper, type: whisper, depends_on: [feed]}
+"""
+
+
+def make_workspace(
+    folder: Path, *pipelines: str, clock: FakeClock | None = None, **types: type[Stage[Any]]
+) -> Workspace:
+    """A workspace whose only stage types are those above (and ``types``), with these pipelines in it."""
+    installation = Installation(path=[])
+    for cls in (Feed, Shout, Whisper, Tally, Gate, *types.values()):
+        installation.stages.add(cls.metadata.stage_type, cls)
+    (folder / "pipelines").mkdir(parents=True, exist_ok=True)
+    for text in pipelines:
+        name = text.split()[1]
+        (folder / "pipelines" / f"{name}.yaml").write_text(text, encoding="utf-8")
+    return Workspace(folder, clock=clock, installation=installation)

@@ -72,7 +72,7 @@ def test_a_batch_stage_may_wait() -> None:
     [
         ((UPPER, LOWER), {UPPER: []}, "lower"),
         ((UPPER, LOWER), {UPPER: [], LOWER: [], WORDS: []}, "words"),
-        ((UPPER, LOWER), [], "lower"),
+        ((UPPER, LOWER), [], "upper"),
         ((UPPER,), None, "upper"),
         ((UPPER,), (), "upper"),
         ((UPPER,), [1], "upper"),

@@ -105,9 +105,9 @@ def handle(metadata: StageMetadata, output: Any) -> dict[StateKey[Any], Any]:
         raise _broken(metadata, f"its output handler returned {type(handled).__name__} instead of a mapping")
     declared = {key.name: key for key in metadata.writes}
     named = {key.name if isinstance(key, StateKey) else str(key): value for key, value in handled.items()}
-    for name in named.keys() - declared.keys():
+    for name in (name for name in named if name not in declared):
         raise _broken(metadata, f"it wrote {name!r}, which its metadata does not declare in writes", name)
-    for name in declared.keys() - named.keys():
+    for name in (name for name in declared if name not in named):
         raise _broken(metadata, f"it did not write {name!r}, which its metadata declares in writes", name)
     for name, value in named.items():
         if reason := misfit(declared[name], value):
