@@ -72,6 +72,16 @@ def test_tokens_of_one_character_stay_together() -> None:
     assert spans("abcd", 6, 3, tokenizer=triple) == [Span(0, 2, 6), Span(2, 4, 6)]
 
 
+def test_an_overlap_that_leaves_no_room_is_given_up() -> None:
+    """Where the next character does not fit beside the overlap, the span begins without it, and moves on."""
+    weights = {"a": 1, "b": 1, "c": 3}
+
+    def weighed(text: str) -> list[tuple[int, int]]:
+        return [(at, at + 1) for at, char in enumerate(text) for _ in range(weights.get(char, 0))]
+
+    assert spans("a b c", 3, 1, tokenizer=weighed) == [Span(0, 3, 2), Span(4, 5, 3)]
+
+
 def test_tokens_without_width_count_but_make_no_border() -> None:
     """An empty token belongs to the one before; one at the very start has nothing to belong to."""
     assert list(pack("ab", lambda _: [(0, 0), (0, 1), (1, 1), (1, 2)], [0], 9)) == [Span(0, 2, 3)]
