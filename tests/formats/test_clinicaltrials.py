@@ -122,6 +122,7 @@ def test_a_study_without_a_number_is_bad_and_the_rest_goes_on() -> None:
         (b'{"totalCount": 3, "studies": [ {', "a.json", True),
         (b'{"resultsSection": {}', "trials/NCT01234567.json", True),
         (b'{"id": "https://openalex.org/W1", "abstract_inverted_index": {"studies": [3]}}', "a.json", False),
+        (b'{"resultsSection": {}', "NCT01234567.json.gz", True),
         (b"<protocolSection/>", "NCT01234567.json", False),
         (b'"nctId"', "a.json", False),
     ],

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medical_kg import ItemRejected
-from medical_kg.formats import jsontext
+from medical_kg.formats import jsontext, pushback
 from medical_kg.formats.contract import BadRecord
-from medical_kg.formats.jsontext import Element, decode, elements
+from medical_kg.formats.jsonscan import Element
+from medical_kg.formats.jsontext import decode, elements
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -133,7 +134,7 @@ def test_a_file_that_is_cut_off_says_so(content: bytes) -> None:
 def test_too_large_a_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """An array beyond the limit is refused; lines have a limit each, not together."""
     monkeypatch.setattr(jsontext, "MAX_JSON_BYTES", 100)
-    monkeypatch.setattr(jsontext, "MAX_LINE_BYTES", 50)
+    monkeypatch.setattr(pushback, "MAX_LINE_BYTES", 50)
     with pytest.raises(ItemRejected, match="more than 100 bytes"):
         list(elements(io.BytesIO(b"[" + b" " * 100 + b"]"), ()))
     line = b'{"a": "' + b"x" * 30 + b'"}\n'

@@ -83,5 +83,5 @@ def test_any_source_behind_the_door_is_pulled(caplog: pytest.LogCaptureFixture) 
     page = stage.pull(ctx, "c", 7)
     stage.close()
     assert (page.output[0].id, page.output[0].provenance.uri, page.cursor) == ("fake:c", "memory:n", "7")
-    assert "rejected fake:2: it is bad" in caplog.text
+    assert "1 records were rejected, first it is bad" in caplog.text
     assert FakeSource.closed == 1

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from medical_kg.documents.ir import Document, Fact
     from medical_kg.documents.records import Payload
     from medical_kg.formats.contract import Readable
-    from medical_kg.formats.jsontext import Element
+    from medical_kg.formats.jsonscan import Element
 
 MARK = re.compile(r'"protocolSection"|"nctId"|"studies"\s*:\s*\[\s*[{\]]')
 ESCAPED = re.compile(r"\\([^\w\s])")
-FILE_NAME = re.compile(r"NCT\d+.*\.json", re.IGNORECASE)
+FILE_NAME = re.compile(r"NCT\d+.*\.json(\.gz)?", re.IGNORECASE)
 NCT_PATH = ("protocolSection", "identificationModule", "nctId")
 BULLET = re.compile(r"[*•‣-]\s+")
 LIST_ITEM = re.compile(r"\s*([*•‣-]|\d{1,2}[.)])\s+\S")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from medical_kg.documents.ir import Document, Fact
     from medical_kg.documents.records import Payload
     from medical_kg.formats.contract import Readable
-    from medical_kg.formats.jsontext import Element
+    from medical_kg.formats.jsonscan import Element
 
 WORK = re.compile(r'"https://openalex\.org/W\d+"')
 INLINE_TAG = re.compile(r"</?(?:i|b|em|strong|sub|sup|scp|u)>", re.IGNORECASE)

@@ -45,8 +45,8 @@ class IngestStage(Stage[IngestConfig]):
         self._source.close()
 
     def pull(self, ctx: StageContext, cursor: str | None, limit: int) -> Page:
-        """Give the source's next page and log what it could not take."""
+        """Give the source's next page and log how many records it could not take."""
         page = self._source.pull(ctx, cursor, limit)
-        for rejected in page.rejected:
-            ctx.logger.warning("rejected %s: %s", rejected.item_id, rejected.reason)
+        if page.rejected:
+            ctx.logger.warning("%d records were rejected, first %s", len(page.rejected), page.rejected[0].reason)
         return page
