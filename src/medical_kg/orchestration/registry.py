@@ -1,4 +1,4 @@
-"""What is installed behind each door, found without importing it, loaded one by one when first used.
+"""The plugins of each door: found without importing them, loaded one by one when first used.
 
 A door is an entry-point group whose name begins with ``medical_kg.``; one generic ``Registry`` serves them all. A
 plugin that cannot be loaded is quarantined with its traceback, and only who asks for it hears of it.
@@ -6,90 +6,48 @@ plugin that cannot be loaded is quarantined with its traceback, and only who ask
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
-import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Any, Generic, Literal, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
 
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
-from pydantic import BaseModel, ConfigDict, field_validator
 
 from medical_kg.orchestration.contract.errors import MetadataError, PluginBroken, PluginConflict, PluginNotFound, near
 from medical_kg.orchestration.contract.metadata import StageMetadata
 from medical_kg.orchestration.contract.stage import Stage, method_of
+from medical_kg.orchestration.discovery import (
+    CORE,
+    DOOR_PREFIX,
+    Claim,
+    Origin,
+    PluginSettings,
+    Status,
+    find_claims,
+)
+
+__all__ = [
+    "CORE",
+    "DOOR_PREFIX",
+    "STAGES",
+    "Claim",
+    "Installation",
+    "Origin",
+    "PluginSettings",
+    "Registry",
+    "StageType",
+    "Status",
+    "accept_any",
+    "accept_stage",
+]
 
 T = TypeVar("T")
-Status = Literal["installed", "blocked", "incompatible", "broken"]
 
-CORE = "medical-kg"
-DOOR_PREFIX = "medical_kg."
 STAGES = "medical_kg.orchestration.stages"
 
 logger = logging.getLogger(__name__)
-
-
-class PluginSettings(BaseModel):
-    """Table ``[plugins]`` of the settings: which distributions may provide plugins, and whose claim counts.
-
-    ``allow`` (when given) and ``deny`` hold names of distributions and are applied before anything is imported;
-    ``prefer`` maps a plugin's name to the distribution whose claim to it counts.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    allow: tuple[str, ...] | None = None
-    deny: tuple[str, ...] = ()
-    prefer: Mapping[str, str] = {}
-
-    @field_validator("allow", "deny")
-    @classmethod
-    def _canonical(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        return None if names is None else tuple(canonicalize_name(name) for name in names)
-
-    def blocks(self, distribution: str) -> str | None:
-        """Return why this distribution's plugins may not be used, or None when they may."""
-        name = canonicalize_name(distribution)
-        if name in self.deny:
-            return "its distribution is on the deny list of [plugins]"
-        if self.allow is not None and name not in self.allow and name != CORE:
-            return "its distribution is not on the allow list of [plugins]"
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a plugin comes from: distribution, version, door, name and object (``module:attribute``)."""
-
-    door: str
-    name: str
-    distribution: str
-    version: str
-    object: str
-
-    def __str__(self) -> str:
-        """Return distribution and version, as shown to people."""
-        return f"{self.distribution} {self.version}".strip()
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """One entry point: its origin, how to load it, and what is known of it without loading."""
-
-    origin: Origin
-    load: Callable[[], Any] = field(repr=False, compare=False)
-    status: Status = "installed"
-    reason: str = ""
-    detail: str = field(default="", repr=False)
-
-    @property
-    def usable(self) -> bool:
-        """Whether it may be loaded."""
-        return self.status == "installed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +89,7 @@ def accept_any(claim: Claim, loaded: Any) -> Any:
 
 
 class Registry(Generic[T]):
-    """The plugins of one door: who claims which name, and the loaded objects.
+    """The plugins of one door: who claims which name, and the loaded objects. Threads may share it.
 
     Args:
         door: the entry-point group.
@@ -153,6 +111,9 @@ class Registry(Generic[T]):
         self._prefer = {name: canonicalize_name(distribution) for name, distribution in (prefer or {}).items()}
         self._claims = {(claim.origin.name, canonicalize_name(claim.origin.distribution)): claim for claim in claims}
         self._loaded: dict[Origin, T] = {}
+        self._failed: set[Origin] = set()
+        # Reentrant: a plugin may ask for another one while it is imported.
+        self._lock = threading.RLock()
 
     def __contains__(self, name: object) -> bool:
         """Whether some usable claim to the name exists; nothing is loaded."""
@@ -160,11 +121,12 @@ class Registry(Generic[T]):
 
     def names(self) -> tuple[str, ...]:
         """Return the names that have a usable claim, sorted, without loading any."""
-        return tuple(sorted({claim.origin.name for claim in self._claims.values() if claim.usable}))
+        return tuple(sorted({claim.origin.name for claim in self.claims() if claim.usable}))
 
     def claims(self) -> tuple[Claim, ...]:
         """Return every claim, usable or not, by name and distribution, without loading any."""
-        return tuple(self._claims[key] for key in sorted(self._claims))
+        with self._lock:
+            return tuple(self._claims[key] for key in sorted(self._claims))
 
     def claim(self, name: str) -> Claim:
         """Return the claim that counts for ``name`` (or ``distribution:name``), without loading it.
@@ -172,16 +134,17 @@ class Registry(Generic[T]):
         Raises:
             PluginNotFound: nothing usable provides the name; the message says whether it is not installed, blocked,
                 incompatible or misspelt.
-            PluginBroken: it was tried before and is quarantined.
+            PluginBroken: it was tried before and is quarantined, or what its distribution says of it is damaged.
             PluginConflict: several distributions claim it and no setting prefers one.
         """
         claims = self._claims_to(name)
-        usable = [claim for claim in claims if claim.usable]
-        if len(usable) == 1:
-            return usable[0]
-        if usable:
-            raise PluginConflict(self.door, name, [str(claim.origin) for claim in usable])
-        raise self._absent(name, claims)
+        # One that failed to load still contends: what a name means must not depend on what was tried before.
+        contenders = [claim for claim in claims if claim.usable or claim.origin in self._failed]
+        if len(contenders) > 1:
+            raise PluginConflict(self.door, name, [str(claim.origin) for claim in contenders])
+        if contenders and contenders[0].usable:
+            return contenders[0]
+        raise self._absent(name, contenders or claims)
 
     def get(self, name: str) -> T:
         """Load (once) and return the plugin behind ``name`` or ``distribution:name``.
@@ -191,57 +154,97 @@ class Registry(Generic[T]):
             PluginConflict: as for ``claim``.
             PluginBroken: it could not be loaded or does not fit the door; the traceback is kept.
         """
-        claim = self.claim(name)
-        if claim.origin not in self._loaded:
-            self._loaded[claim.origin] = self._load(claim)
-        return self._loaded[claim.origin]
+        origin = self.claim(name).origin
+        if origin not in self._loaded:
+            with self._lock:
+                # Another thread may have loaded or quarantined it meanwhile.
+                claim = self.claim(name)
+                if origin not in self._loaded:
+                    self._loaded[origin] = self._load(claim)
+        return self._loaded[origin]
 
     def add(self, name: str, plugin: Any, *, distribution: str = "in-code", version: str = "") -> None:
         """Register an object directly, e.g. in a test; it is checked at once like any other.
 
+        It takes the place of what the same distribution had under this name. It competes with what other
+        distributions have there: see ``claim``.
+
         Raises:
-            PluginBroken: it does not fit the door.
+            PluginBroken: it does not fit the door; nothing is registered.
         """
         shown = f"{getattr(plugin, '__module__', '?')}:{getattr(plugin, '__qualname__', plugin)}"
-        origin = Origin(self.door, name, distribution, version, shown)
-        claim = Claim(origin, lambda: plugin)
-        self._loaded[origin] = self._load(claim)
-        self._claims[name, canonicalize_name(distribution)] = claim
+        claim = Claim(Origin(self.door, name, distribution, version, shown), lambda: plugin)
+        loaded = self._try(claim)
+        if isinstance(loaded, _Broken):
+            raise _error(loaded.claim) from loaded.cause
+        with self._lock:
+            self._loaded[claim.origin] = loaded
+            self._claims[name, canonicalize_name(distribution)] = claim
 
     def _claims_to(self, name: str) -> list[Claim]:
         distribution, _, plain = name.rpartition(":")
-        claims = [claim for (known, _), claim in sorted(self._claims.items()) if known == plain]
+        claims = [claim for claim in self.claims() if claim.origin.name == plain]
         wanted = canonicalize_name(distribution) if distribution else self._prefer.get(plain)
         if wanted is None:
             return claims
         return [claim for claim in claims if canonicalize_name(claim.origin.distribution) == wanted]
 
     def _load(self, claim: Claim) -> T:
+        loaded = self._try(claim)
+        if not isinstance(loaded, _Broken):
+            return loaded
+        origin, broken = claim.origin, loaded.claim
+        self._failed.add(origin)
+        self._claims[origin.name, canonicalize_name(origin.distribution)] = broken
+        logger.warning("plugin %r of %s from %s is quarantined: %s", origin.name, self.door, origin, broken.reason)
+        raise _error(broken) from loaded.cause
+
+    def _try(self, claim: Claim) -> T | _Broken:
         try:
             return self._accept(claim, claim.load())
-        except (Exception, SystemExit) as error:
-            reason = f"{type(error).__name__}: {error}".strip().removesuffix(":")
-            broken = replace(claim, status="broken", reason=reason, detail=traceback.format_exc())
-            self._claims[claim.origin.name, canonicalize_name(claim.origin.distribution)] = broken
-            logger.warning(
-                "plugin %r of %s from %s is quarantined: %s", claim.origin.name, self.door, claim.origin, reason
-            )
-            raise _broken(broken) from error
+        except KeyboardInterrupt:
+            raise  # somebody wants the program to stop; it says nothing about the plugin
+        except BaseException as error:  # noqa: BLE001  # a module may raise anything, SystemExit too
+            reason = f"{type(error).__name__}: {_message(error)}".strip().removesuffix(":")
+            return _Broken(replace(claim, status="broken", reason=reason, detail=traceback.format_exc()), error)
 
     def _absent(self, name: str, claims: list[Claim]) -> PluginNotFound | PluginBroken:
         for claim in claims:
             if claim.status == "broken":
-                return _broken(claim)
-            advice = "change [plugins] in medical_kg.toml" if claim.status == "blocked" else "install a fitting version"
-            return PluginNotFound(self.door, name, f"{claim.origin} is {claim.status}: {claim.reason}", advice)
-        plain = name.rpartition(":")[2]
-        if plain in self._prefer and plain == name:
-            reason = f"settings prefer distribution {self._prefer[plain]!r}, which does not provide it"
+                return _error(claim)
+        if claims:
+            blocked = any(claim.status == "blocked" for claim in claims)
+            advice = "change [plugins] in medical_kg.toml" if blocked else "install a fitting version"
+            reason = "; ".join(f"{claim.origin} is {claim.status}: {claim.reason}" for claim in claims)
+            return PluginNotFound(self.door, name, reason, advice)
+        distribution, _, plain = name.rpartition(":")
+        preferred = "" if distribution else self._prefer.get(plain, "")
+        others = " and ".join(str(claim.origin) for claim in self.claims() if claim.origin.name == plain)
+        if preferred:
+            reason = f"settings prefer distribution {preferred!r}, which does not provide it"
             return PluginNotFound(self.door, name, reason, "change [plugins.prefer] in medical_kg.toml")
+        if distribution and others:
+            reason = f"distribution {distribution!r} does not provide it"
+            return PluginNotFound(self.door, name, reason, f"it is provided by {others}")
         return PluginNotFound(self.door, name, "no installed distribution provides it", near(plain, self.names()))
 
 
-def _broken(claim: Claim) -> PluginBroken:
+@dataclass(frozen=True, slots=True)
+class _Broken:
+    """A claim that could not be loaded, and why."""
+
+    claim: Claim
+    cause: BaseException
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001  # an error that cannot say what it is must not harm who asks
+        return "its message cannot be shown"
+
+
+def _error(claim: Claim) -> PluginBroken:
     origin = claim.origin
     return PluginBroken(origin.door, origin.name, str(origin), claim.reason, claim.detail)
 
@@ -258,26 +261,22 @@ class Installation:
         """Keep the settings; nothing is looked up yet."""
         self._settings = settings or PluginSettings()
         self._path = path
+        self._found: dict[str, list[Claim]] | None = None
         self._registries: dict[str, Registry[Any]] = {}
-
-    @cached_property
-    def _claims(self) -> dict[str, list[Claim]]:
-        found: dict[str, list[Claim]] = {}
-        for distribution in _distributions(self._path):
-            for claim in _claims_of(distribution, self._settings):
-                found.setdefault(claim.origin.door, []).append(claim)
-        return found
+        self._lock = threading.Lock()
 
     def doors(self) -> tuple[str, ...]:
         """Return the doors that have any claim."""
-        return tuple(sorted(self._claims))
+        with self._lock:
+            return tuple(sorted(self._claims()))
 
     def door(self, door: str) -> Registry[Any]:
         """Return the registry of a door; it is empty where nothing is installed."""
-        if door not in self._registries:
-            accept: Callable[[Claim, Any], Any] = accept_stage if door == STAGES else accept_any
-            self._registries[door] = Registry(door, self._claims.get(door, ()), accept, self._settings.prefer)
-        return self._registries[door]
+        with self._lock:
+            if door not in self._registries:
+                accept: Callable[[Claim, Any], Any] = accept_stage if door == STAGES else accept_any
+                self._registries[door] = Registry(door, self._claims().get(door, ()), accept, self._prefer(door))
+            return self._registries[door]
 
     @property
     def stages(self) -> Registry[StageType]:
@@ -292,49 +291,24 @@ class Installation:
         """Return the usable names of a door, without loading any."""
         return self.door(door).names()
 
+    def _claims(self) -> dict[str, list[Claim]]:
+        if self._found is None:
+            found: dict[str, list[Claim]] = {}
+            for claim in find_claims(self._settings, self._path):
+                found.setdefault(claim.origin.door, []).append(claim)
+            self._found = found
+        return self._found
 
-def _distributions(path: list[str] | None) -> Iterable[importlib.metadata.Distribution]:
-    """Give each distribution that may provide a plugin, the first on the path where one is installed twice."""
-    seen: set[str] = set()
-    for distribution in importlib.metadata.distributions(path=sys.path if path is None else path):
-        text = distribution.read_text("entry_points.txt")
-        # Most distributions have no plugin of ours; reading their metadata would be most of the cost of listing.
-        if not text or DOOR_PREFIX not in text:
-            continue
-        name = canonicalize_name(distribution.metadata["Name"] or "")
-        if name and name not in seen:
-            seen.add(name)
-            yield distribution
-
-
-def _claims_of(distribution: importlib.metadata.Distribution, settings: PluginSettings) -> Iterable[Claim]:
-    name, version = distribution.metadata["Name"], distribution.version
-    status, reason = _standing(distribution, settings)
-    for point in distribution.entry_points:
-        if point.group.startswith(DOOR_PREFIX):
-            origin = Origin(point.group, point.name, name, version, point.value)
-            yield Claim(origin, point.load, status, reason)
-
-
-def _standing(distribution: importlib.metadata.Distribution, settings: PluginSettings) -> tuple[Status, str]:
-    name = distribution.metadata["Name"]
-    if blocked := settings.blocks(name):
-        return "blocked", blocked
-    if canonicalize_name(name) != CORE and (misfit := _misfit(distribution.requires or ())):
-        return "incompatible", misfit
-    return "installed", ""
-
-
-def _misfit(requires: Iterable[str]) -> str | None:
-    """Return why a distribution with these requirements does not fit this release, or None when it does."""
-    ours = importlib.metadata.version(CORE)
-    for line in requires:
-        try:
-            requirement = Requirement(line)
-        except InvalidRequirement:
-            continue  # a requirement on something else that the packaging library cannot read is not ours to judge
-        if canonicalize_name(requirement.name) != CORE or (requirement.marker and not requirement.marker.evaluate()):
-            continue
-        if not requirement.specifier.contains(ours, prereleases=True):
-            return f"it requires {CORE}{requirement.specifier}, this is {CORE} {ours}"
-    return None
+    def _prefer(self, door: str) -> dict[str, str]:
+        """Return the preferences that are meant for this door: all but those whose distribution fits another one."""
+        elsewhere = {
+            (claim.origin.name, canonicalize_name(claim.origin.distribution))
+            for other, claims in self._claims().items()
+            for claim in claims
+            if other != door
+        }
+        here = {
+            (claim.origin.name, canonicalize_name(claim.origin.distribution)) for claim in self._claims().get(door, ())
+        }
+        wanted = {name: canonicalize_name(distribution) for name, distribution in self._settings.prefer.items()}
+        return {name: chosen for name, chosen in wanted.items() if (name, chosen) not in elsewhere - here}

@@ -1,0 +1,221 @@
+"""Who claims which name behind which door, read from the metadata of installed distributions; nothing is imported.
+
+The two files are read here instead of by ``importlib.metadata``: there one distribution with a damaged file stops the
+whole listing, here its entries are listed as broken and the others are not touched.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Literal
+
+from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+from pydantic import BaseModel, ConfigDict, field_validator
+
+Status = Literal["installed", "blocked", "incompatible", "broken"]
+
+CORE = "medical-kg"
+DOOR_PREFIX = "medical_kg."
+ENTRY_POINTS = "entry_points.txt"
+OBJECT = re.compile(r"\w+(\.\w+)*\s*(:\s*\w+(\.\w+)*)?\s*(\[.*\])?")
+"""``module:attribute``, and the extras that old entry points may name."""
+
+logger = logging.getLogger(__name__)
+
+
+class PluginSettings(BaseModel):
+    """Table ``[plugins]`` of the settings: which distributions may provide plugins, and whose claim counts.
+
+    ``allow`` (when given) and ``deny`` hold names of distributions and are applied before anything is imported;
+    ``prefer`` maps a plugin's name to the distribution whose claim to it counts.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    allow: tuple[str, ...] | None = None
+    deny: tuple[str, ...] = ()
+    prefer: Mapping[str, str] = {}
+
+    @field_validator("allow", "deny")
+    @classmethod
+    def _canonical(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return None if names is None else tuple(canonicalize_name(name) for name in names)
+
+    def blocks(self, distribution: str) -> str | None:
+        """Return why this distribution's plugins may not be used, or None when they may."""
+        name = canonicalize_name(distribution)
+        if name in self.deny:
+            return "its distribution is on the deny list of [plugins]"
+        if self.allow is not None and name not in self.allow and name != CORE:
+            return "its distribution is not on the allow list of [plugins]"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a plugin comes from: distribution, version, door, name and object (``module:attribute``)."""
+
+    door: str
+    name: str
+    distribution: str
+    version: str
+    object: str
+
+    def __str__(self) -> str:
+        """Return distribution and version, as shown to people."""
+        return f"{self.distribution} {self.version}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One entry point: its origin, how to load it, and what is known of it without loading."""
+
+    origin: Origin
+    load: Callable[[], Any] = field(repr=False, compare=False)
+    status: Status = "installed"
+    reason: str = ""
+    detail: str = field(default="", repr=False)
+
+    @property
+    def usable(self) -> bool:
+        """Whether it may be loaded."""
+        return self.status == "installed"
+
+
+@dataclass(frozen=True, slots=True)
+class _About:
+    """What a distribution says of itself, and what is wrong with how it says it."""
+
+    name: str
+    version: str
+    requires: tuple[str, ...]
+    damage: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One line of ``entry_points.txt``, and why it cannot be used, if so."""
+
+    door: str
+    name: str
+    object: str
+    wrong: str
+
+
+def find_claims(settings: PluginSettings, path: list[str] | None = None) -> Iterator[Claim]:
+    """Give every claim to a name behind a door, usable or not.
+
+    Where a distribution is installed twice, the first on the path (``sys.path`` unless given) counts, as for imports.
+    """
+    seen: set[str] = set()
+    for distribution in importlib.metadata.distributions(path=sys.path if path is None else path):
+        folder_name = _folder_name(distribution)
+        if folder_name in seen:
+            continue
+        seen.add(folder_name)
+        text, damage = _read(distribution, ENTRY_POINTS)
+        # Most distributions have no plugin of ours; reading their metadata would be most of the cost of listing.
+        if DOOR_PREFIX in text:
+            about = _about(distribution, folder_name, damage)
+            canonical = canonicalize_name(about.name)
+            # A folder with another name than its distribution is left behind by an interrupted installation.
+            if canonical == folder_name or canonical not in seen:
+                seen.add(canonical)
+                yield from _claims_of(about, _entries(text), settings)
+        elif damage:
+            logger.warning("plugins of distribution %r, if it has any, cannot be listed: %s", folder_name, damage)
+
+
+def _folder_name(distribution: importlib.metadata.Distribution) -> str:
+    # Private, but what importlib.metadata.entry_points() itself goes by: the public name reads METADATA.
+    return str(distribution._normalized_name).replace("_", "-")  # type: ignore[attr-defined]  # noqa: SLF001  # see above
+
+
+def _read(distribution: importlib.metadata.Distribution, file: str) -> tuple[str, str]:
+    """Return a metadata file's text as far as it can be read, and what is wrong with it."""
+    try:
+        return distribution.read_text(file) or "", ""
+    except UnicodeDecodeError as error:
+        return error.object.decode(errors="replace"), f"its {file} is damaged: it is not UTF-8"
+    except OSError as error:
+        return "", f"its {file} cannot be read: {error.strerror}"
+
+
+def _about(distribution: importlib.metadata.Distribution, folder_name: str, damage: str) -> _About:
+    text, unreadable = _read(distribution, "METADATA")
+    text = text or _read(distribution, "PKG-INFO")[0]
+    found: dict[str, list[str]] = {"name": [], "version": [], "requires-dist": []}
+    for line in text.partition("\n\n")[0].split("\n"):
+        header, _, value = line.partition(":")
+        found.get(header.lower(), []).append(value.strip())
+    lacking = [header for header in ("Name", "Version") if not any(found[header.lower()])]
+    damage = damage or unreadable or (f"its METADATA has no {' and no '.join(lacking)}" if lacking else "")
+    name, version = (next(iter(found[header]), "") for header in ("name", "version"))
+    return _About(name or folder_name, version, tuple(found["requires-dist"]), damage)
+
+
+def _claims_of(about: _About, entries: Iterable[_Entry], settings: PluginSettings) -> Iterable[Claim]:
+    status, reason = _standing(about, settings)
+    claims: dict[tuple[str, str], Claim] = {}
+    for entry in entries:
+        origin = Origin(entry.door, entry.name, about.name, about.version, entry.object)
+        claim = Claim(origin, partial(_load, entry), status, reason)
+        if entry.wrong and claim.usable:
+            claim = replace(claim, status="broken", reason=entry.wrong)
+        other = claims.setdefault((entry.door, entry.name), claim)
+        if other.usable and other.origin != origin:
+            twice = f"its {ENTRY_POINTS} names it twice: {other.origin.object!r} and {entry.object!r}"
+            claims[entry.door, entry.name] = replace(other, status="broken", reason=twice)
+    return claims.values()
+
+
+def _load(entry: _Entry) -> Any:
+    return importlib.metadata.EntryPoint(name=entry.name, value=entry.object, group=entry.door).load()
+
+
+def _entries(text: str) -> Iterator[_Entry]:
+    door = ""
+    for number, line in enumerate(map(str.strip, text.split("\n")), start=1):
+        if line.startswith("[") and line.endswith("]"):
+            door = line[1:-1].strip()
+        elif line and not line.startswith("#") and door.startswith(DOOR_PREFIX):
+            name, _, value = map(str.strip, line.partition("="))
+            fits = bool(name) and ":" not in name and OBJECT.fullmatch(value) is not None
+            wrong = f"line {number} of its {ENTRY_POINTS} is {line!r}, not name = module:attribute"
+            yield _Entry(door, name, value, "" if fits else wrong)
+
+
+def _standing(about: _About, settings: PluginSettings) -> tuple[Status, str]:
+    if blocked := settings.blocks(about.name):
+        return "blocked", blocked
+    if about.damage:
+        return "broken", f"{about.damage}; install {about.name} anew"
+    if canonicalize_name(about.name) != CORE and (misfit := _misfit(about.requires)):
+        return "incompatible", misfit
+    return "installed", ""
+
+
+def _misfit(requires: Iterable[str]) -> str | None:
+    """Return why a distribution with these requirements does not fit this release, or None when it does."""
+    from medical_kg import __version__ as ours
+
+    for line in requires:
+        # Parsing a requirement costs more than reading it; what is on something else is not ours to judge.
+        if canonicalize_name(re.split(r"[^\w.-]", line, maxsplit=1)[0]) != CORE:
+            continue
+        try:
+            requirement = Requirement(line)
+            applies = requirement.marker is None or requirement.marker.evaluate()
+        except (InvalidRequirement, UndefinedComparison, UndefinedEnvironmentName) as error:
+            return f"its requirement {line!r} cannot be read: {str(error).splitlines()[0]}"
+        if applies and not requirement.specifier.contains(ours, prereleases=True):
+            return f"it requires {CORE}{requirement.specifier}, this is {CORE} {ours}"
+    return None
