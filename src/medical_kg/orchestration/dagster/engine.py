@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from medical_kg.orchestration.execution import BatchRun
     from medical_kg.orchestration.workspace import Workspace
 
+INTERRUPTED = "DagsterExecutionInterruptedError"
+"""What Dagster makes of Ctrl-C."""
+
 # What happens is told by our own events; Dagster's console would tell it again, and each event twice.
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -41,7 +44,12 @@ class DagsterEngine:
         self._instance: DagsterInstance | None = None
 
     def run(self, run: BatchRun) -> None:
-        """Run the batch's stages as ops."""
+        """Run the batch's stages as ops.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C; Dagster had made a failed step of it.
+            DagsterRunFailed: Dagster failed outside the work of a stage.
+        """
         job = self._jobs.get(id(run.plan))
         if job is None:
             job = self._jobs[id(run.plan)] = build_job(self._workspace, run.plan)
@@ -56,7 +64,10 @@ class DagsterEngine:
             result = job.execute_in_process(run_config=QUIET, instance=self._instance, tags=tags, raise_on_error=False)
         records = run.ledger.results(run.batch.id).values()
         if not result.success and all(record.status != "failed" for record in records):
-            said = [event.step_failure_data.error_display_string for event in result.get_step_failure_events()]
+            failures = [event.step_failure_data for event in result.get_step_failure_events()]
+            if any(failure.error and failure.error.cls_name == INTERRUPTED for failure in failures):
+                raise KeyboardInterrupt
+            said = [failure.error_display_string for failure in failures]
             raise DagsterRunFailed(result.run_id, "\n".join(said))
 
     def close(self) -> None:

@@ -19,6 +19,14 @@ telemetry:
   enabled: false
 nux:
   enabled: false
+# What stages log from warnings up is shown with their run; their standard output is not captured, which would cost
+# two processes a step.
+python_logs:
+  managed_python_loggers: [medical_kg.stage]
+  python_log_level: WARNING
+compute_logs:
+  module: dagster._core.storage.noop_compute_log_manager
+  class: NoOpComputeLogManager
 """
 
 
