@@ -227,6 +227,8 @@ class Ledger(Protocol):
 
         Allowed when it is pending or waiting, or running under a lease that has run out, belongs to ``owner``, or
         belongs to ``dead_owner`` (which the caller knows to be dead). ``ready_at`` becomes the end of the lease.
+        A lease that has run out does not prove its owner dead, so it is taken over under a new generation only: with
+        ``generation`` given it is refused, lest two runs hold the same one.
 
         Raises:
             BatchHeld: somebody else holds it, or there is nothing left to do in it.
@@ -234,7 +236,7 @@ class Ledger(Protocol):
         """
 
     def heartbeat(self, batch_id: str, generation: int, *, lease_seconds: float) -> None:
-        """Extend the lease."""
+        """Extend the lease; a batch that another of its stages has failed has none, and stays so."""
 
     def set_run(self, batch_id: str, generation: int, run_id: str) -> None:
         """Note which Dagster run carries the batch."""
@@ -254,7 +256,12 @@ class Ledger(Protocol):
         The record replaces the stage's former one in this batch; its dead letters replace those of this batch and
         stage (attempts add up); the notes go to the history before the result's own line; the next batch is opened
         unless this batch has one. A ``failed`` record fails the batch too. A ``waiting`` record comes with its
-        ``wait``, which is kept as it first was if the stage waited before.
+        ``wait``, which is kept as it first was if the stage waited before. A failed batch still takes what the
+        parallel branches of the run that failed it bring.
+
+        Raises:
+            StaleGeneration: another run has taken the batch over; nothing is changed.
+            BatchHeld: no run is at work on the batch: it is pending, waiting, completed or cancelled.
         """
 
     def note(self, batch_id: str, generation: int, stage: str | None, note: Note) -> None:
