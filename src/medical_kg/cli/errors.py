@@ -36,7 +36,7 @@ def tell(error: Exception, state: State) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":  # the help has been printed
         return WRONG_REQUEST
     code = int(getattr(error, "exit_code", FAILED))
-    if state.json:
+    if state.json or state.log_format == "json":
         typer.echo(json.dumps({"error": facts(error, code, verbose=state.verbose)}), err=True)
     elif isinstance(error, _PARSER_ERROR):
         error.show()  # type: ignore[attr-defined]  # of ClickException

@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
+from medical_kg.cli.state import State
 from medical_kg.orchestration.contract.errors import MedicalKGError, PluginBroken
 
 if TYPE_CHECKING:
@@ -83,7 +84,10 @@ class PluggedGroup(TyperGroup):
 
 
 def _installation(ctx: Any) -> Installation:
-    # Before the global options are acted upon, they stand parsed in ctx.params.
+    # Before the global options are acted upon, they stand parsed in ctx.params; a tool that only reads the commands,
+    # such as the one that writes the reference, brings no state.
+    if ctx.obj is None:
+        ctx.obj = State()
     state = ctx.obj
     if state.root is None:
         state.root = ctx.params.get("workspace")

@@ -75,14 +75,14 @@ def told_errors(state: State, report: Report) -> list[str]:
 
 def next_steps(state: State, report: Report) -> list[str]:
     """Return what can be done next, with the commands to type."""
-    submission, steps = report.submission, []
-    for wait in waits(state, report):
-        steps += _wait_steps(state, report, wait)
+    submission, steps = report.submission, list[str]()
     if report.dead_letters:
         letters = plural(report.dead_letters, "item")
         verb = "was" if report.dead_letters == 1 else "were"
         listed = state.command("submissions", "dead-letters", submission.id)
         steps.append(f"Warning: {letters} could not be processed and {verb} left out; see {listed}")
+    for wait in waits(state, report):
+        steps += _wait_steps(state, report, wait)
     for batch in report.batches:
         if batch.status == "running":
             steps.append(f"batch {batch.id} is held by {batch.lease_owner} until {moment(batch.lease_until)}")
@@ -106,19 +106,34 @@ def _end(wait: Wait) -> str:
 
 
 def example(clause: Clause) -> str:
-    """Return a value, as it would be typed, with which a signal would fulfil a clause."""
-    import json
-
+    """Return a value, as it would be typed, with which a signal would fulfil a clause; ``VALUE`` where many would."""
     match clause.operator:
         case "equals" | "gte" | "lte":
-            value = clause.value
+            return typed(clause.value)
         case "in":
-            value = clause.value[0] if clause.value else ANY
-        case "exists":
-            return "true" if clause.value is not False else ANY
+            return typed(clause.value[0]) if clause.value else ANY
+        case "exists" if clause.value is not False:
+            return "true"
         case _:
             return ANY
-    return value if isinstance(value, str) else json.dumps(value)
+
+
+def typed(value: Any) -> str:
+    """Return a value as YAML on one line, bare where it can be."""
+    import json
+
+    bare = isinstance(value, str) and yaml_text(value)
+    return str(value) if bare else json.dumps(value)
+
+
+def yaml_text(text: str) -> bool:
+    """Whether YAML reads the bare text as that text, and not as a number, true or a mapping."""
+    from medical_kg.orchestration.pipeline.load import LoadFailed, parse
+
+    try:
+        return bool(parse(text, "").value == text)
+    except LoadFailed:
+        return False
 
 
 def waits(state: State, report: Report) -> list[Wait]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import sys
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from medical_kg.orchestration.registry import Installation
     from medical_kg.orchestration.workspace import Workspace
+
+logger = logging.getLogger(__name__)
 
 LogFormat = Literal["text", "json"]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -87,8 +90,10 @@ class State:
         return shlex.join(("medical-kg", *chosen, *words))
 
     def note(self, text: str) -> None:
-        """Say something on standard error; with ``--json`` that stream carries only what a program can read."""
-        if not self.json and self.log_format == "text":
+        """Say something on standard error: as a log record where that is JSON, not at all with ``--json``."""
+        if self.log_format == "json":
+            logger.info(text)
+        elif not self.json:
             self.errors.print(text, soft_wrap=True, markup=False)
 
     def print(self, text: str = "") -> None:

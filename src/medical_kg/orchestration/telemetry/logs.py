@@ -19,7 +19,7 @@ def configure(form: Literal["text", "json"] = "text", *, verbose: bool = False, 
     what is only worth knowing, events included. As JSON all of that is written.
     """
     everything = verbose or form == "json"
-    handler = _Handler(stream or sys.stderr)
+    handler = _Handler(stream)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     root = logging.getLogger()
     for old in [old for old in root.handlers if isinstance(old, _Handler)]:
@@ -32,7 +32,15 @@ def configure(form: Literal["text", "json"] = "text", *, verbose: bool = False, 
 
 
 class _Handler(logging.StreamHandler[TextIO]):
-    """Ours, so that it can be told from those of others."""
+    """Ours, so that it can be told from those of others; standard error is what it is when a record comes."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        super().__init__(stream)
+        self._given = stream
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = self._given or sys.stderr
+        super().emit(record)
 
 
 class TextFormatter(logging.Formatter):
