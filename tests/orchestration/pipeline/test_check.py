@@ -205,10 +205,16 @@ def test_overrides_change_configs_before_the_check(run_check: Check) -> None:
         text, overrides={"c.max_tokens": 0, "c.windows": [{"size": 1}, {"sise": 1}], "ingest.adapter": "x"}
     )
     assert [(problem.code, problem.file, problem.line) for problem in wrong.errors] == [
-        ("MKG013", "--set c.max_tokens=0", 1),
-        ("MKG011", '--set c.windows=[{"size": 1}, {"sise": 1}]', 1),
-        ("MKG043", '--set ingest.adapter="x"', 1),
+        ("MKG013", "--set c.max_tokens=0", 0),
+        ("MKG011", '--set c.windows=[{"size": 1}, {"sise": 1}]', 0),
+        ("MKG043", '--set ingest.adapter="x"', 0),
     ]
+
+
+def test_a_problem_with_an_override_names_the_option(run_check: Check) -> None:
+    """The option is repeated as given, without a line."""
+    (problem,) = run_check(HEAD + FLOW, overrides={"prase.limit": 5}).errors
+    assert str(problem) == "--set prase.limit=5: error MKG080: no stage is named 'prase'\n  help: did you mean 'parse'?"
 
 
 def test_the_check_changes_nothing(run_check: Check, tmp_path: Path) -> None:

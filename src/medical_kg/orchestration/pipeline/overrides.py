@@ -41,7 +41,7 @@ def _is_target(target: str) -> bool:
 
 
 def _apply(target: str, value: Any, tree: Tree) -> Problem | None:
-    place = Place(f"--set {target}={json.dumps(value, default=str)}")
+    place = Place(f"--set {target}={json.dumps(value, default=str)}", 0, 0)
     if not _is_target(target):
         message = f"{target!r} is not a field of a stage"
         return Problem.at(

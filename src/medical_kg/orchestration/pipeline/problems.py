@@ -69,7 +69,10 @@ KINDS: dict[str, Kind] = {
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A position in a text: the file as named to the user, line and column from 1, and the line itself."""
+    """A position in a text: the file as named to the user, line and column from 1, and the line itself.
+
+    Line 0 stands for something that has no lines, such as an option of the command line.
+    """
 
     file: str
     line: int = 1
@@ -84,7 +87,7 @@ class Problem:
     Attributes:
         code: ``MKG`` and three digits, see ``KINDS``; it settles the severity.
         message: what is wrong.
-        file, line, column: where, counted from 1.
+        file, line, column: where, counted from 1; line 0 where there are no lines.
         path: the same place in words, e.g. ``stages[2].config.max_tokens``; empty for the file as a whole.
         suggestion: what to do, or empty.
         text: the line of the file.
@@ -116,7 +119,8 @@ class Problem:
 
     def __str__(self) -> str:
         """Return place, message, source line, caret and suggestion, ready to print."""
-        lines = [f"{self.file}:{self.line}:{self.column}: {self.severity} {self.code}: {self.message}"]
+        where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        lines = [f"{where}: {self.severity} {self.code}: {self.message}"]
         if self.text.strip():
             lines += _with_caret(self.text, self.column)
         if self.suggestion:

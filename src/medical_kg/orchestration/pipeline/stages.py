@@ -84,7 +84,9 @@ def _bad_name(kind: str, name: str, pattern: re.Pattern[str], path: Path, tree: 
     if len(name) > MAX_NAME:
         reason = f"is longer than {MAX_NAME} characters"
     elif not pattern.fullmatch(name):
-        reason = f"may hold only letters, digits, {'underscores' if kind == 'stage' else 'underscores and hyphens'}"
+        reason = (
+            f"may hold only letters, digits{' and underscores' if kind == 'stage' else ', underscores and hyphens'}"
+        )
     elif reserved:
         reason = "is reserved"
     else:
