@@ -82,6 +82,13 @@ def test_an_overlap_that_leaves_no_room_is_given_up() -> None:
     assert spans("a b c", 3, 1, tokenizer=weighed) == [Span(0, 3, 2), Span(4, 5, 3)]
 
 
+def test_a_word_without_end_is_cut_too() -> None:
+    """A token of more than 100 characters is one for every 16, so a span has a bounded length; a shorter one is one."""
+    text = "short " + "x" * 170 + " " + "y" * 100
+    assert [len(part) for part in texts(text, spans(text, 4))] == [5, 64, 64, 42 + 1 + 100]
+    assert [span.tokens for span in spans(text, 4)] == [1, 1, 1, 2]
+
+
 def test_tokens_without_width_count_but_make_no_border() -> None:
     """An empty token belongs to the one before; one at the very start has nothing to belong to."""
     assert list(pack("ab", lambda _: [(0, 0), (0, 1), (1, 1), (1, 2)], [0], 9)) == [Span(0, 2, 3)]

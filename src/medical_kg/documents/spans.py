@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     TokenOffsets = Callable[[str], Sequence[tuple[int, int]]]
 
 
+LONG, PART = 100, 16
+"""A token of more characters than LONG is taken in parts of PART, so that no span grows without bound."""
+
+
 class Span(NamedTuple):
     """A piece of text, in characters (end exclusive), and how many tokens it has."""
 
@@ -26,7 +30,8 @@ def pack(
 
     A span ends before the last sentence that does not fit any more; where one sentence is longer than the budget, at
     white space, else beside a punctuation mark, else between two tokens. Tokens that share a character stay together,
-    so a single character worth more tokens than the budget makes a span of its own. With ``overlap`` a span
+    so a single character worth more tokens than the budget makes a span of its own. A token of more than 100 characters
+    (a word the model does not know, a sequence, a picture in base64) counts as one for every 16. With ``overlap`` a span
     begins up to that many tokens before the end of the one before it, at a sentence or a word. Linear in the text.
     """
     units = _Units(text, token_offsets(text), sentence_starts)
@@ -43,9 +48,9 @@ def pack(
 
 
 def _recounted(units: _Units, token_offsets: TokenOffsets, begin: int, end: int, budget: int) -> tuple[int, int]:
-    """Count a span anew where it was cut inside a word, since half a word has other tokens; shorten it until it fits."""
+    """Count a span anew where a word is cut, since half a word has other tokens; shorten it until it fits."""
     tokens = units.tokens(begin, end)
-    while not (units.at_space(begin) and units.at_space(end)):
+    while units.has_parts or not (units.at_space(begin) and units.at_space(end)):
         tokens = sum(len(token_offsets(units.text[span.start : span.end])) for span in units.span(begin, end, 0))
         if tokens <= budget or end == begin + 1:
             break
@@ -62,7 +67,8 @@ class _Units:
         self.starts: list[int] = []
         self.ends: list[int] = []
         self.before = [0]
-        for start, end in offsets:
+        self.has_parts = False
+        for start, end in self._in_parts(offsets):
             if end > start and (not self.ends or start >= self.ends[-1]):
                 self.starts.append(start)
                 self.ends.append(end)
@@ -73,6 +79,14 @@ class _Units:
                 self.before[-1] += 1
         self.count = len(self.starts)
         self.sentences = sorted({bisect_left(self.starts, start) for start in sentence_starts})
+
+    def _in_parts(self, offsets: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+        for start, end in offsets:
+            if end - start <= LONG:
+                yield start, end
+            else:
+                self.has_parts = True
+                yield from ((part, min(part + PART, end)) for part in range(start, end, PART))
 
     def tokens(self, begin: int, end: int) -> int:
         """Return how many tokens the units from ``begin`` to ``end`` have."""

@@ -2,7 +2,7 @@
 
 A document's sections are tokenised once each and cut between tokens: at the last sentence end that fits, else at white
 space, else between a word and a punctuation mark, else between tokens. The embedder's own tokens are counted, so no
-chunk is longer than its budget; a single token is never cut.
+chunk is longer than its budget.
 """
 
 from __future__ import annotations
