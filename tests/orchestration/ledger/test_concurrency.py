@@ -113,6 +113,7 @@ for _ in range(10):
 """
 
 
+@pytest.mark.slow
 def test_a_generation_has_one_owner(ledger: SqlLedger, url: str, make: Any) -> None:
     """However often a batch changes hands, no generation is given out twice, and only its owner commits under it."""
     for number in range(5):
@@ -145,6 +146,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_whole_commits(open_one: Callable[[], SqlLedger], url: str, make: Any) -> None:
     """SIGKILL at any moment: what was reported is there, and of every commit all of it or nothing."""
     open_one().open_submission(make.new(id="s1"))

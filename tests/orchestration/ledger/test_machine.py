@@ -235,6 +235,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert [(line.event, line.actor, line.at) for line in moves] == model.told
 
 
+@pytest.mark.slow
 def test_the_ledger_keeps_to_its_model(empty_database: Path, make: Any, clock: Any) -> None:
     """Whatever is called, illegal transitions change nothing and legal ones are in the history, each once."""
 

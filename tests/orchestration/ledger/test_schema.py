@@ -125,6 +125,7 @@ def test_an_up_to_date_database_opens_without_alembic(url: str, tmp_path: Path) 
     assert run(imported, f"sqlite:///{tmp_path / 'fresh.db'}").stdout == "True\n"
 
 
+@pytest.mark.slow
 def test_processes_may_open_a_fresh_database_at_once(tmp_path: Path) -> None:
     """Whoever comes second waits, and finds the work done."""
     wait = "import sys, pathlib, medical_kg.orchestration.ledger.sql, alembic.command; print(flush=True); input(); "
