@@ -157,9 +157,11 @@ def commands() -> str:
     import typer
 
     from medical_kg.cli.app import app
+    from medical_kg.cli.state import State
 
     root = typer.main.get_command(app)
-    return "\n\n".join(walk(root, "medical-kg", root.make_context("medical-kg", [], resilient_parsing=True)))
+    context = root.make_context("medical-kg", [], resilient_parsing=True, obj=State())
+    return "\n\n".join(walk(root, "medical-kg", context))
 
 
 def walk(command: Any, path: str, context: Any) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import runpy
+import shlex
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -48,7 +49,12 @@ def all_blocks(language: str) -> list[Block]:
     ]
 
 
-PIPELINES = [block for block in all_blocks("yaml") if {"name", "stages"} <= set(yaml.safe_load(block.text))]
+PIPELINES = [
+    block
+    for block in all_blocks("yaml")
+    # The page of checks shows what is wrong.
+    if block.text.startswith("name: ") and "\nstages:" in block.text and block.page.stem != "checks"
+]
 SCRIPTS = sorted({block.page for block in all_blocks("python")})
 
 
@@ -75,6 +81,33 @@ def test_the_pipelines_shown_pass_the_check(block: Block, tmp_path: Path, monkey
     path.write_text(block.text, encoding="utf-8")
     result = Catalog().check(path, installation)
     assert [str(problem) for problem in result.problems if problem.severity != "note"] == []
+
+
+COMMANDS = [
+    (f"{block}", line.removeprefix("$ ").removeprefix(".venv/bin/"))
+    for block in all_blocks("console")
+    for line in block.text.splitlines()
+    if line.startswith(("$ medical-kg", "$ .venv/bin/medical-kg"))
+]
+
+
+@pytest.mark.parametrize(("place", "line"), COMMANDS, ids=lambda text: text.replace("/", "."))
+def test_the_commands_shown_exist(place: str, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every command on a page can be parsed: its name, its options and its arguments are there."""
+    import typer
+
+    from medical_kg.cli.app import app
+    from medical_kg.cli.state import State
+
+    monkeypatch.chdir(ROOT)
+    words = shlex.split(line)[1:]
+    command: Any = typer.main.get_command(app)
+    context = command.make_context("medical-kg", [], resilient_parsing=True, obj=State())
+    while hasattr(command, "list_commands"):
+        command = command.get_command(context, words[0])
+        assert command is not None, f"{place}: there is no command {words[0]!r}"
+        context = type(context)(command, info_name=words.pop(0), parent=context, obj=context.obj)
+    command.make_context(context.info_name, words, parent=context.parent)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
