@@ -33,7 +33,7 @@ def test_bytes_come_as_they_are(tmp_path: Path, zipped: bool) -> None:  # noqa: 
 
 
 def drain(stream: OpenedFile, found: list[bytes]) -> None:
-    while chunk := stream.read(1000):
+    while chunk := stream.read(65_536):
         found.append(chunk)
 
 

@@ -58,7 +58,7 @@ def _walk(folder: Path, prefix: str) -> Iterator[Found]:
         return
     for entry in entries:
         name = prefix + printable(entry.name)
-        if entry.name.startswith(".") or entry.is_symlink():
+        if entry.name.startswith("."):
             continue
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(Path(entry.path), f"{name}/")
