@@ -136,7 +136,10 @@ def find_claims(settings: PluginSettings, path: list[str] | None = None) -> Iter
 
 def _folder_name(distribution: importlib.metadata.Distribution) -> str:
     # Private, but what importlib.metadata.entry_points() itself goes by: the public name reads METADATA.
-    return str(distribution._normalized_name).replace("_", "-")  # type: ignore[attr-defined]  # noqa: SLF001  # see above
+    try:
+        return str(distribution._normalized_name).replace("_", "-")  # type: ignore[attr-defined]  # noqa: SLF001
+    except Exception:  # noqa: BLE001  # a folder without a name, whose METADATA may be damaged in any way
+        return "unnamed"
 
 
 def _read(distribution: importlib.metadata.Distribution, file: str) -> tuple[str, str]:

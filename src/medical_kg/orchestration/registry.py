@@ -125,8 +125,9 @@ class Registry(Generic[T]):
 
     def claims(self) -> tuple[Claim, ...]:
         """Return every claim, usable or not, by name and distribution, without loading any."""
-        with self._lock:
-            return tuple(self._claims[key] for key in sorted(self._claims))
+        # Copied, not locked: looking need not wait for what another thread is loading.
+        claims = dict(self._claims)
+        return tuple(claims[key] for key in sorted(claims))
 
     def claim(self, name: str) -> Claim:
         """Return the claim that counts for ``name`` (or ``distribution:name``), without loading it.
