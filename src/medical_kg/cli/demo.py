@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 PIPELINE = "auto"
 FOLDER = ".medical-kg-demo"
 QUESTIONS: tuple[tuple[str, ...], ...] = (
-    ("search", "--limit", "3", "treatment of lung cancer"),
-    ("graph", "neighbors", "lung cancer", "--limit", "10"),
+    ("search", "--limit", "3", "safety of COVID-19 vaccines"),
+    ("graph", "neighbors", "COVID-19", "--limit", "10"),
 )
 
 
