@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 PIPELINE = "auto"
 FOLDER = ".medical-kg-demo"
 QUESTIONS: tuple[tuple[str, ...], ...] = (
-    ("search", "--limit", "3", "safety of COVID-19 vaccines"),
-    ("graph", "neighbors", "COVID-19", "--limit", "10"),
+    ("search", "malaria treatment for whole villages", "--limit", "3"),
+    ("graph", "neighbors", "chronic kidney diseases", "--depth", "2", "--limit", "12"),
 )
 
 

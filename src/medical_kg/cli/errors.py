@@ -33,7 +33,8 @@ _PARSER_ERROR: type[Exception] = next(cls for cls in typer.BadParameter.__mro__ 
 
 def tell(error: Exception, state: State) -> int:
     """Print an error to standard error and return the exit code."""
-    if type(error).__name__ == "NoArgsIsHelpError":  # the help has been printed
+    if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help, empty where rich has printed it
+        typer.echo(_message(error), err=True)
         return WRONG_REQUEST
     code = int(getattr(error, "exit_code", FAILED))
     if state.json or state.log_format == "json":

@@ -27,7 +27,7 @@ LogFormat = Literal["text", "json"]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 """The option that commands take besides the global one."""
 
-PIPE_WIDTH = 200
+PIPE_WIDTH = 10_000
 """Columns of output that is no terminal and says no width: a pipe should not break lines that grep looks for."""
 
 

@@ -1,0 +1,146 @@
+"""Progress, and the small things that results are made of."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from medical_kg.cli.output import counts, moment, number, plural, seconds, table
+from medical_kg.cli.progress import line_of, shown
+from medical_kg.cli.report import example
+from medical_kg.cli.state import State
+from medical_kg.orchestration.contract import Clause
+from medical_kg.orchestration.telemetry.events import (
+    BatchSettled,
+    BatchStarted,
+    CallOverran,
+    CallRetried,
+    ItemDeadLettered,
+    StageCompleted,
+    StageFailed,
+    StageReused,
+    StageStarted,
+    StageWaiting,
+)
+
+BATCH = {"submission_id": "s1", "batch_id": "s1-0001", "at": 0.0}
+STAGE = {**BATCH, "stage": "parse", "stage_type": "parse"}
+EVENTS = [
+    BatchStarted(**BATCH, pipeline="p", generation=1),
+    StageStarted(**STAGE),
+    CallRetried(**STAGE, attempt=1, delay=0.5, error="TransientError: busy"),
+    CallOverran(**STAGE, calls=2),
+    ItemDeadLettered(**STAGE, item_id="x", error="ItemRejected: odd"),
+    StageCompleted(**STAGE, counts={"documents": 1200.0, "share": 0.25}, dead_letters=1, retries=2, duration=1.234),
+    StageReused(**STAGE),
+    StageWaiting(**STAGE, condition="[done] exists"),
+    StageFailed(**STAGE, error="no power"),
+    BatchSettled(**BATCH, pipeline="p", status="failed"),
+]
+LINES = [
+    None,
+    None,
+    "parse tries again in 0.5 s after attempt 1: TransientError: busy",
+    "parse: 2 calls took longer than the policy's timeout_seconds",
+    None,
+    "parse completed, 1,200 documents, 0.25 share, 1 dead letter, 2 retried calls (1.23 s)",
+    "parse reused: its stored result still fits",
+    "parse waits for [done] exists",
+    "parse failed",
+    None,
+]
+
+
+def test_each_event_has_its_line() -> None:
+    """Counts, dead letters, retries and seconds are told; what is only a beginning is not."""
+    assert [line_of(event) for event in EVENTS] == LINES
+
+
+def played(state: State, *, terminal: bool = False) -> str:
+    stream = io.StringIO()
+    state.errors = Console(file=stream, force_terminal=terminal, width=120, highlight=False)
+    with shown(state, 8) as events:
+        for event in EVENTS:
+            events.emit(event)
+    return stream.getvalue()
+
+
+def test_lines_where_there_is_no_terminal() -> None:
+    """Without a terminal: one plain line per event with the batch, no control characters."""
+    text = played(State())
+    assert text.splitlines() == [f"batch s1-0001: {line}" for line in LINES if line] + ["batch s1-0001 failed"]
+
+
+def test_bars_on_a_terminal() -> None:
+    """On a terminal: a bar for the running batch, which goes away, and the same lines above it."""
+    text = played(State(), terminal=True)
+    assert "\x1b[" in text
+    assert [line for line in LINES if line and f"  {line}" not in text] == []
+    assert "batch s1-0001 failed" in text
+
+
+@pytest.mark.parametrize("state", [State(json=True), State(log_format="json")], ids=["json", "log"])
+def test_no_progress_for_programs(state: State) -> None:
+    """With ``--json`` or a log in JSON there is no progress."""
+    assert played(state) == ""
+
+
+@pytest.mark.parametrize(
+    ("clause", "value"),
+    [
+        (Clause(field="x", value="yes"), "yes"),
+        (Clause(field="x", value="true"), '"true"'),
+        (Clause(field="x", value="a: ["), '"a: ["'),
+        (Clause(field="x", value=True), "true"),
+        (Clause(field="x", operator="gte", value=3), "3"),
+        (Clause(field="x", operator="in", value=["a", "b"]), "a"),
+        (Clause(field="x", operator="in", value=[]), "VALUE"),
+        (Clause(field="x", operator="exists"), "true"),
+        (Clause(field="x", operator="exists", value=False), "VALUE"),
+        (Clause(field="x", operator="changed"), "VALUE"),
+        (Clause(field="x", operator="not_equals", value=1), "VALUE"),
+    ],
+)
+def test_an_example_value_fulfils_its_clause(clause: Clause, value: str) -> None:
+    """The value in a suggested command is YAML that makes the clause true; where many would, ``VALUE`` stands for it."""
+    from medical_kg.cli.run import yaml_value
+
+    assert example(clause) == value
+    if value != "VALUE":
+        assert clause.holds({"x": yaml_value(value, "test")}, {})
+
+
+def test_numbers_and_times() -> None:
+    """Whole numbers have no decimals, times are UTC, nouns agree with their number."""
+    assert (number(1204.0), number(0.5), counts({"a": 1, "b": 2.0})) == ("1,204", "0.50", "1 a, 2 b")
+    assert (seconds(1.005), moment(0.0), moment(None)) == ("1.00", "1970-01-01 00:00:00Z", "")
+    assert (plural(1, "batch"), plural(2, "batch"), plural(0, "item")) == ("1 batch", "2 batches", "0 items")
+
+
+def test_a_table_shows_cells_as_they_are() -> None:
+    """Square brackets in a cell are text, and long cells are folded, not cut off."""
+    console = Console(file=io.StringIO(), width=20)
+    console.print(table(("a",), [("[red]x[/red]",), ("x" * 50,)]))
+    text = console.file.getvalue()
+    assert "[red]x[/red]" in text
+    assert text.count("x") == 51
+    assert "…" not in text
+
+
+def test_commands_are_quoted_for_the_shell() -> None:
+    """A suggested command can be pasted into a shell."""
+    from pathlib import Path
+
+    assert State().command("run", "a b") == "medical-kg run 'a b'"
+    assert State(root=Path("w s")).command("dev") == "medical-kg --workspace 'w s' dev"
+
+
+def test_json_output_is_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """What has no form in JSON is printed as text."""
+    from pathlib import Path
+
+    State().print_json({"path": Path("/a")})
+    assert json.loads(capsys.readouterr().out) == {"path": "/a"}

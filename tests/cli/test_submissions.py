@@ -1,0 +1,170 @@
+"""``medical-kg submissions`` and ``workspace``."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from medical_kg.cli.submissions import parse_attachment
+from medical_kg.cli.workspace import without_password
+from medical_kg.orchestration.contract.errors import UsageError
+
+
+@pytest.fixture
+def waiting(cli, gated: Path, notes: Path) -> str:
+    """The id of a submission that waits for ``converted=yes``, with one dead letter."""
+    (notes / "odd.bin").write_bytes(b"\0\1\2\xff" * 10)
+    report = json.loads(cli("run", gated, "--input", notes, "--engine", "plain", "--json").stdout)
+    assert report["exit_code"] == 3
+    return report["submission"]["id"]
+
+
+def test_submissions_are_listed_newest_first(cli, waiting: str, feed: Path, notes: Path) -> None:
+    """Id, pipeline, status, time, tenant and input; ``--tenant`` and ``--limit`` choose."""
+    cli("run", feed, "--input", notes, "--engine", "plain", "--tenant", "lab")
+    found = json.loads(cli("submissions", "list", "--json").stdout)
+    assert [(one["pipeline"], one["status"], one["tenant"]) for one in found] == [
+        ("feed", "completed", "lab"),
+        ("gated", "waiting", "default"),
+    ]
+    assert [
+        one["pipeline"] for one in json.loads(cli("submissions", "list", "--tenant", "default", "--json").stdout)
+    ] == ["gated"]
+    assert len(json.loads(cli("submissions", "list", "--limit", "1", "--json").stdout)) == 1
+    assert waiting in cli("submissions", "list").stdout
+
+
+def test_show_equals_the_ledger(cli, waiting: str, here: Path) -> None:
+    """The counts, dead letters and retries that are shown per stage are those the ledger keeps."""
+    shown = json.loads(cli("submissions", "show", waiting[:6], "--json").stdout)
+    with sqlite3.connect(here / ".medical-kg" / "medical-kg.db") as database:
+        rows = database.execute("select stage, counts, dead_letters, retries from stage_results").fetchall()
+    kept = {stage: (json.loads(counts), letters, retries) for stage, counts, letters, retries in rows}
+    assert {one["stage"]: (one["counts"], one["dead_letters"], one["retries"]) for one in shown["stages"]} == kept
+    assert kept["ingest"] == ({"payloads": 3}, 1, 0)
+    assert [wait["stage"] for wait in shown["waits"]] == ["gate_ready"]
+    assert shown["provenance"]["ingest"].startswith("medical-kg ")
+    assert [batch["status"] for batch in shown["batches"]] == ["waiting"]
+
+
+def test_show_tells_people_what_to_do_next(cli, waiting: str) -> None:
+    """As text: head, stages, batches and provenance on standard output, hints on standard error."""
+    result = cli("submissions", "show", waiting)
+    assert result.exit_code == 0
+    assert f"submission {waiting} waiting, 1 batch" in result.stdout
+    assert "medical_kg.stages.gate:GateStage" in result.stdout
+    assert f"submissions signal {waiting} converted yes" in result.stderr
+
+
+def test_dead_letters_are_listed_with_item_and_reason(cli, waiting: str) -> None:
+    """Each item that was left out, by stage, with the reason."""
+    letters = json.loads(cli("submissions", "dead-letters", waiting, "--json").stdout)
+    assert [(letter["stage"], letter["item_id"], letter["attempts"]) for letter in letters] == [
+        ("ingest", "file:odd.bin", 1)
+    ]
+    assert "no installed format recognises it" in cli("submissions", "dead-letters", waiting).stdout
+    assert json.loads(cli("submissions", "dead-letters", waiting, "--stage", "parse", "--json").stdout) == []
+
+
+def test_signal_and_resume_end_a_wait(cli, waiting: str) -> None:
+    """The commands that a waiting run prints end its wait: exit code 3 before, 0 after."""
+    assert cli("submissions", "resume", waiting, "--engine", "plain").exit_code == 3
+    told = cli("submissions", "signal", waiting, "converted", "yes")
+    assert (told.exit_code, told.stdout) == (0, f"told converted=yes to submission {waiting}; 1 batch ready to go on\n")
+    assert f"submissions resume {waiting}" in told.stderr
+    result = cli("submissions", "resume", waiting, "--engine", "plain")
+    assert result.exit_code == 0
+    assert "ingest reused" in result.stderr
+    assert "completed, 1 batch" in result.stdout
+    assert cli("submissions", "resume", waiting, "--engine", "plain", "--strict").exit_code == 4
+
+
+def test_a_signal_that_wakes_nobody_says_so(cli, waiting: str) -> None:
+    """A value other than the awaited is kept, and no batch becomes ready; without a value it is true."""
+    told = cli("submissions", "signal", waiting, "converted")
+    assert told.stdout.endswith("0 batches ready to go on\n")
+    assert json.loads(cli("submissions", "signal", waiting, "other", "[1, x]", "--json").stdout)["value"] == [1, "x"]
+
+
+def test_a_signal_to_one_batch_with_attachments(cli, waiting: str, notes: Path) -> None:
+    """``--batch`` takes the batch's number, ``--attach`` an item and a file or URI."""
+    result = cli(
+        "submissions", "signal", waiting, "converted", "yes", "--batch", "1", "--json",
+        "--attach", f"doc:1={notes / 'note1.txt'}", "--attach", "https://example.org/a.json?x=1",
+    )  # fmt: skip
+    said = json.loads(result.stdout)
+    assert said["ready"] == [said["batch"]]
+    assert [(one["item_id"], one["uri"], one["media_type"]) for one in said["attachments"]] == [
+        ("doc:1", (notes / "note1.txt").as_uri(), "text/plain"),
+        (None, "https://example.org/a.json?x=1", "application/octet-stream"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["show", "s000000000000"], "no submission 's000000000000'"),
+        (["dead-letters", "s000000000000"], "no submission"),
+        (["resume", "s000000000000"], "no submission"),
+        (["signal", "s000000000000", "x"], "no submission"),
+        (["signal", "ID", "x", "--batch", "7"], "no batch '7' in the ledger; known: 1"),
+        (["signal", "ID", "x", "[1"], "is not a YAML value"),
+        (["signal", "ID", "x", "--attach", "doc:1=nowhere.json"], "there is no file"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_is_not_there_is_code_2(cli, waiting: str, words: list[str], said: str) -> None:
+    """An unknown submission, batch or file is a wrong request."""
+    result = cli("submissions", *[waiting if word == "ID" else word for word in words])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in result.stderr
+
+
+def test_attachments_are_split_at_the_item(tmp_path: Path) -> None:
+    """A URI may hold ``=`` of its own; a path must exist and its ending tells the media type."""
+    assert parse_attachment("file:///a?b=c").item_id is None
+    assert parse_attachment("doc=file:///a?b=c").uri == "file:///a?b=c"
+    (tmp_path / "ir.json").write_text("{}")
+    assert parse_attachment(f"x={tmp_path / 'ir.json'}").media_type == "application/json"
+    with pytest.raises(UsageError, match="there is no file"):
+        parse_attachment("x=gone.json")
+
+
+def test_looking_at_a_workspace_makes_none(cli, here: Path) -> None:
+    """``workspace info`` in an empty folder says that there is none yet and leaves the folder empty."""
+    result = cli("workspace", "info")
+    assert result.exit_code == 0
+    assert "no, nothing has been run in it yet" in result.stdout
+    assert list(here.iterdir()) == []
+    (here / ".medical-kg").mkdir()
+    assert "exists:        yes" in cli("workspace", "info").stdout
+    assert list((here / ".medical-kg").iterdir()) == []
+
+
+def test_a_workspace_tells_what_it_holds(cli, waiting: str, here: Path) -> None:
+    """Folder, settings, database, folders of pipelines, submissions by status, and size."""
+    (here / "medical_kg.toml").write_text('[workspace]\npipelines = ["mine"]\n')
+    facts = json.loads(cli("workspace", "info", "--json").stdout)
+    assert facts["exists"] is True
+    assert facts["settings"] == str(here / "medical_kg.toml")
+    assert facts["submissions"] == {"waiting": 1}
+    assert str(here / "mine") in facts["pipelines"]
+    assert facts["size"] > 0
+    assert "submissions:   1 waiting" in cli("workspace", "info").stdout
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://me:secret@host/db", "postgresql://me:***@host/db"),
+        ("postgresql://me@host:5432/db", "postgresql://me@host:5432/db"),
+        ("postgresql://:p@ss@host/db", "postgresql://:***@host/db"),
+        ("sqlite:////a/b@c.db", "sqlite:////a/b@c.db"),
+    ],
+)
+def test_passwords_are_not_shown(url: str, shown: str) -> None:
+    """A database's password never reaches the output."""
+    assert without_password(url) == shown
