@@ -178,6 +178,7 @@ TYPES = [
     stage("orphan", (key("moonlight"),)),
     stage("rank", (key("scores"),)),
     stage("score", (key("weights"),), (key("scores"),)),
+    stage("scale", (), (key("weights"),), "stream"),
 ]
 
 

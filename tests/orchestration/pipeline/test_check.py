@@ -143,10 +143,18 @@ def test_advice_when_the_writer_itself_lacks_something(run_check: Check) -> None
     assert problem.suggestion == "stage type 'score' writes it, and reads 'weights'"
 
 
+def test_no_second_feed_is_advised(run_check: Check) -> None:
+    """Where a stage feeds the pipeline already, another such type is no way out."""
+    (problem,) = run_check(HEAD + FLOW + "  - {name: s, type: score, depends_on: [parse]}\n").errors
+    assert problem.suggestion == "no installed stage type writes 'weights' here; install one that does"
+    first = run_check(HEAD + "stages:\n  - {name: s, type: score}\n").errors
+    assert first[1].suggestion == "add a stage of type 'scale' before 's', and let 's' depend on it"
+
+
 def test_advice_without_a_feeding_type_installed(run_check: Check, registry: Any) -> None:
     """Where nothing can feed a pipeline, the advice is to install something."""
     for claim in registry.claims():
-        if claim.origin.name in ("ingest", "poll"):
+        if claim.origin.name in ("ingest", "poll", "scale"):
             del registry._claims[claim.origin.name, "fakes"]
     found = {
         problem.code: problem.suggestion for problem in run_check(HEAD + "stages:\n  - {name: p, type: parse}").errors
@@ -214,6 +222,8 @@ def test_overrides_change_configs_before_the_check(run_check: Check) -> None:
 def test_a_problem_with_an_override_names_the_option(run_check: Check) -> None:
     """The option is repeated as given, without a line."""
     (problem,) = run_check(HEAD + FLOW, overrides={"prase.limit": 5}).errors
+    both = run_check(HEAD + "batch_size: 0\n" + FLOW, overrides={"prase.limit": 5}).errors
+    assert [one.code for one in both] == ["MKG013", "MKG080"]  # the file's own come first
     assert str(problem) == "--set prase.limit=5: error MKG080: no stage is named 'prase'\n  help: did you mean 'parse'?"
 
 
