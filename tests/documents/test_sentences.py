@@ -3,7 +3,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from medical_kg.documents.sentences import sentences
@@ -52,6 +52,7 @@ def test_sentences_end_at_marks_and_empty_lines(text: str, expected: list[str]) 
     assert split(text) == expected
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
 @given(st.text(alphabet=st.sampled_from("aA1 .!?\n\"')\u3002\xe9\u200b")))
 def test_nothing_but_white_space_is_lost(text: str) -> None:
     """The spans are in order, apart, trimmed, and hold every character that is not white space."""

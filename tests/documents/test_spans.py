@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from medical_kg.documents.sentences import sentences
@@ -94,6 +94,7 @@ def test_tokens_without_width_count_but_make_no_border() -> None:
     assert list(pack("ab", lambda _: [(0, 0), (0, 1), (1, 1), (1, 2)], [0], 9)) == [Span(0, 2, 3)]
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
 @given(
     st.text(alphabet=st.sampled_from("abcA1 .!?-\n\u200b\xe9"), max_size=200),
     st.integers(4, 12),

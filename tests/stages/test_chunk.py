@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -142,6 +142,7 @@ def test_work_grows_with_the_text_and_no_faster() -> None:
 WORDS = st.sampled_from(["alpha", "Beta.", "3.5", "e.g.", "E. coli", "x-ray", "naïve", "\u200b", "pneumonoultramicro"])
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
 @given(
     st.lists(st.lists(st.lists(WORDS, max_size=30).map(" ".join), max_size=3), max_size=3),
     st.integers(16, 40),

@@ -118,7 +118,7 @@ def test_function_words_count_only_where_there_are_no_others() -> None:
     assert match_expression(" ".join(f"w{number}" for number in range(500))).count("OR") == 63
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
 @given(
     st.one_of(
         st.text(),

@@ -9,9 +9,9 @@ on the history of writes stands apart, in ``index_meta`` and ``store_roots``.
 from __future__ import annotations
 
 from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
-    DDL,
     Column,
     ForeignKeyConstraint,
     Index,
@@ -24,6 +24,9 @@ from sqlalchemy import (
     UniqueConstraint,
     event,
 )
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 SCHEMA = 1
 """Raised when a table changes; an index of a newer schema is refused."""
@@ -87,19 +90,23 @@ META = Table(
 )
 """``schema``, ``embedder`` (its identity as JSON, while there are vectors) and ``changes``, a count of changing writes."""
 
-VIEW = DDL("""
+VIEW = """
 CREATE VIEW IF NOT EXISTS index_text_source AS
 SELECT c.key AS key, c.root AS root, d.title AS title, c.section AS section, c.text AS text
 FROM index_chunks c JOIN index_documents d ON d.root = c.root AND d.id = c.document
-""")
-TEXT = DDL("""
+"""
+TEXT = """
 CREATE VIRTUAL TABLE IF NOT EXISTS index_text USING fts5(
     title, section, text, content='index_text_source', content_rowid='key', tokenize='porter unicode61 remove_diacritics 2'
 )
-""")
-FIRST = DDL(f"INSERT OR IGNORE INTO index_meta (name, value) VALUES ('schema', '{SCHEMA}')")  # noqa: S608  # a constant
-for statement in (VIEW, TEXT, FIRST):
-    event.listen(METADATA, "after_create", statement)
+"""
+FIRST = f"INSERT OR IGNORE INTO index_meta (name, value) VALUES ('schema', '{SCHEMA}')"  # noqa: S608  # a constant
+
+
+@event.listens_for(METADATA, "after_create")
+def _finish(_metadata: MetaData, connection: Connection, **_more: Any) -> None:
+    for statement in (VIEW, TEXT, FIRST):
+        connection.exec_driver_sql(statement)
 
 
 def chunk_key(root: str, chunk: str) -> int:
