@@ -38,3 +38,12 @@ from medical_kg.formats import identifiers as ids
 def test_one_spelling_each(make: Callable[[str], str], text: str, expected: str) -> None:
     """What is an identifier gets its prefix and one spelling, so that it joins; anything else gives nothing."""
     assert make(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [("D000004487", "mesh:D004487"), ("D000066331", "mesh:D066331"), ("D000066388", "mesh:D000066388")],
+)
+def test_padded_mesh_descriptors_meet_the_real_ones(given: str, expected: str) -> None:
+    """A descriptor that ClinicalTrials.gov pads to nine digits is the six-digit one; a real nine-digit one stays."""
+    assert ids.mesh_id(given) == expected

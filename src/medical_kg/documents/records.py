@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
 from medical_kg.documents.ir import Provenance, Record
 
@@ -68,15 +67,23 @@ class EmbedderIdentity(Record):
     normalized: bool
 
 
-Vector = Annotated[np.ndarray[Any, Any], BeforeValidator(lambda value: np.asarray(value, dtype=np.float32))]
+def _as_vector(value: Any) -> Any:
+    # numpy is half of what listing and checking would load, and they hold no vectors.
+    import numpy as np
+
+    return np.asarray(value, dtype=np.float32)
+
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Vector = np.ndarray[Any, Any]
+else:
+    Vector = Annotated[Any, BeforeValidator(_as_vector)]
 
 
 class Embedding(Record):
     """A chunk's vector (float32, one dimension) and what made it."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, arbitrary_types_allowed=True, ser_json_bytes="base64", val_json_bytes="base64"
-    )
 
     id: str
     root: str

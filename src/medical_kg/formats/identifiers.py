@@ -35,9 +35,22 @@ def nct_id(text: str) -> str:
     return f"nct:{text.strip().upper()}" if NCT.fullmatch(text.strip()) else ""
 
 
+PADDED_DESCRIPTOR = re.compile(r"D000(\d{6})")
+LAST_SHORT_DESCRIPTOR = 66331
+"""MeSH numbers descriptors D000001 to D066331, then from D000066388 (MeSH 2025 descriptor file)."""
+
+
 def mesh_id(text: str) -> str:
-    """Return ``mesh:D…`` or ``mesh:C…`` from a MeSH unique identifier."""
-    return f"mesh:{text.strip()}" if MESH.fullmatch(text.strip()) else ""
+    """Return ``mesh:D…`` or ``mesh:C…`` from a MeSH unique identifier.
+
+    ClinicalTrials.gov pads six-digit descriptors to nine (D000004487 is MeSH's D004487), which would keep trials and
+    citations apart in the graph. Real nine-digit descriptors begin where the six-digit ones end.
+    """
+    ident = text.strip()
+    if not MESH.fullmatch(ident):
+        return ""
+    padded = PADDED_DESCRIPTOR.fullmatch(ident)
+    return f"mesh:D{padded[1]}" if padded and int(padded[1]) <= LAST_SHORT_DESCRIPTOR else f"mesh:{ident}"
 
 
 def openalex_id(text: str) -> str:
