@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.testing import Result
 
 import medical_kg
 from medical_kg.cli.errors import code_of_stage_error, tell
 from medical_kg.cli.state import State
 from medical_kg.orchestration.contract.errors import PluginBroken
 
+Cli = Callable[..., Result]
+
 NOUNS = ("demo", "run", "dev", "pipelines", "submissions", "plugins", "workspace")
 
 
-def test_help_lists_every_noun_and_the_packs_commands(cli) -> None:
+def test_help_lists_every_noun_and_the_packs_commands(cli: Cli) -> None:
     """``--help`` lists built-in nouns and what packages bring, on standard output, with exit code 0."""
     result = cli("--help")
     assert result.exit_code == 0
     assert [name for name in (*NOUNS, "documents", "search", "graph") if f"\n  {name} " not in result.stdout] == []
 
 
-def test_the_version_is_the_packages(cli) -> None:
+def test_the_version_is_the_packages(cli: Cli) -> None:
     """``--version`` prints the version and does nothing else."""
     assert cli("--version").stdout == f"medical-kg {medical_kg.__version__}\n"
 
 
 @pytest.mark.parametrize("words", [[], ["plugins"], ["submissions"]], ids=" ".join)
-def test_a_noun_alone_shows_its_help(cli, words: list[str]) -> None:
+def test_a_noun_alone_shows_its_help(cli: Cli, words: list[str]) -> None:
     """A request without a verb is incomplete: its help, and exit code 2."""
     result = cli(*words)
     assert result.exit_code == 2
@@ -53,7 +58,7 @@ def test_a_noun_alone_shows_its_help(cli, words: list[str]) -> None:
     ],
     ids=" ".join,
 )
-def test_a_wrong_request_is_one_message_and_code_2(cli, here: Path, words: list[str], said: str) -> None:
+def test_a_wrong_request_is_one_message_and_code_2(cli: Cli, here: Path, words: list[str], said: str) -> None:
     """What the caller must change is said once on standard error, with a way out, no traceback, and exit code 2."""
     result = cli(*words)
     assert result.exit_code == 2
@@ -68,7 +73,7 @@ def test_a_wrong_request_is_one_message_and_code_2(cli, here: Path, words: list[
     [["--json", "runn"], ["--json", "run", "nope"], ["run", "--json"], ["--log-format=json", "run", "nope"]],
     ids=" ".join,
 )
-def test_json_errors_are_objects(cli, words: list[str]) -> None:
+def test_json_errors_are_objects(cli: Cli, words: list[str]) -> None:
     """With ``--json``, or a log in JSON, an error is one JSON object, even when the arguments cannot be parsed."""
     result = cli(*words)
     error = json.loads(result.stderr)["error"]
@@ -78,7 +83,7 @@ def test_json_errors_are_objects(cli, words: list[str]) -> None:
     assert result.stdout == ""
 
 
-def test_verbose_shows_the_traceback(cli) -> None:
+def test_verbose_shows_the_traceback(cli: Cli) -> None:
     """``-v`` adds where an error comes from."""
     result = cli("-v", "run", "nope")
     assert result.stderr.startswith("Error: no pipeline is named 'nope'")
@@ -86,7 +91,7 @@ def test_verbose_shows_the_traceback(cli) -> None:
     assert "Traceback" in json.loads(cli("-v", "--json", "run", "nope").stderr)["error"]["traceback"]
 
 
-def test_wrong_settings_are_named(cli, here: Path) -> None:
+def test_wrong_settings_are_named(cli: Cli, here: Path) -> None:
     """A settings file with a mistake stops every command with code 2, but not the help, which says what it left out."""
     (here / "medical_kg.toml").write_text("[plugins]\ndenny = []\n")
     result = cli("plugins", "list")
@@ -96,7 +101,7 @@ def test_wrong_settings_are_named(cli, here: Path) -> None:
     assert "commands of packages cannot be listed" in shown.stderr
 
 
-def test_an_unexpected_error_is_one_line_with_advice(capsys) -> None:
+def test_an_unexpected_error_is_one_line_with_advice(capsys: pytest.CaptureFixture[str]) -> None:
     """A mistake of ours is told in one line with what to do, the traceback only with ``-v``, and code 1."""
     assert tell(ValueError("odd"), State()) == 1
     said = capsys.readouterr().err
@@ -105,7 +110,7 @@ def test_an_unexpected_error_is_one_line_with_advice(capsys) -> None:
     assert "Traceback" not in said
 
 
-def test_a_broken_plugins_own_traceback_is_shown(capsys) -> None:
+def test_a_broken_plugins_own_traceback_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     """For a quarantined plugin ``-v`` shows the traceback of the plugin, not ours."""
     assert tell(PluginBroken("door", "name", "dist 1", "reason", "the plugin's own trace"), State(verbose=True)) == 1
     assert capsys.readouterr().err.endswith("the plugin's own trace\n")
@@ -120,7 +125,9 @@ def test_recorded_errors_keep_their_exit_code(recorded: str, code: int) -> None:
     assert code_of_stage_error(recorded) == code
 
 
-def test_the_workspace_comes_from_option_or_environment(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_workspace_comes_from_option_or_environment(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """``--workspace`` counts before MEDICAL_KG_WORKSPACE, that before the folder ``.medical-kg`` here."""
     assert json.loads(cli("--json", "workspace", "info").stdout)["workspace"] == str(Path.cwd() / ".medical-kg")
     monkeypatch.setenv("MEDICAL_KG_WORKSPACE", str(tmp_path / "one"))
@@ -129,14 +136,14 @@ def test_the_workspace_comes_from_option_or_environment(cli, tmp_path: Path, mon
     assert json.loads(chosen.stdout)["workspace"] == str(tmp_path / "two")
 
 
-def test_as_a_program_it_has_the_same_streams_and_codes(program) -> None:
+def test_as_a_program_it_has_the_same_streams_and_codes(program: Any) -> None:
     """Run as a program: results on standard output, errors on standard error, the exit code for the shell."""
     good, bad = program("pipelines", "list"), program("run", "nope")
     assert (good.returncode, good.stderr, "auto" in good.stdout) == (0, "", True)
     assert (bad.returncode, bad.stdout, bad.stderr.count("Error")) == (2, "", 1)
 
 
-def test_a_closed_pipe_is_no_traceback(program, here: Path) -> None:
+def test_a_closed_pipe_is_no_traceback(program: Any, here: Path) -> None:
     """A reader that goes away, as ``head`` does, leaves no traceback behind."""
     import subprocess
     import sys

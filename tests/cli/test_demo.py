@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.testing import Result
 
 from medical_kg.cli import demo
 from medical_kg.cli.errors import MEANINGS
 from medical_kg.orchestration.contract.errors import InputError
+
+Cli = Callable[..., Result]
 
 
 def test_the_samples_are_found() -> None:
@@ -23,7 +28,7 @@ def test_an_installation_without_samples_says_so(monkeypatch: pytest.MonkeyPatch
         demo.samples()
 
 
-def test_a_demo_that_cannot_finish_asks_nothing(cli, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_demo_that_cannot_finish_asks_nothing(cli: Cli, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the run fails, its exit code is the demo's, and no question is asked."""
     empty = here / "empty"
     empty.mkdir()
@@ -33,7 +38,7 @@ def test_a_demo_that_cannot_finish_asks_nothing(cli, here: Path, monkeypatch: py
 
 
 def test_a_question_nobody_answers_is_told(
-    cli, monkeypatch: pytest.MonkeyPatch, here: Path, notes: Path, feed: Path
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, here: Path, notes: Path, feed: Path
 ) -> None:
     """Without the package that brings a command, the demo says so and goes on."""
     monkeypatch.setattr(demo, "samples", lambda: notes)
@@ -48,7 +53,7 @@ def test_a_question_nobody_answers_is_told(
 
 
 @pytest.mark.slow
-def test_the_demo_works_without_a_network(program, here: Path) -> None:
+def test_the_demo_works_without_a_network(program: Any, here: Path) -> None:
     """The whole of it: twenty documents indexed and in the graph, a search with hits, neighbours, what to try next."""
     blocked = here / "offline"
     blocked.mkdir()

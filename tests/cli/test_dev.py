@@ -8,13 +8,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.testing import Result
 
 from medical_kg.cli import dev
 from medical_kg.cli.dev import end_group, supervise
+
+Cli = Callable[..., Result]
 
 FAMILY = """
 import pathlib, signal, subprocess, sys, time
@@ -30,6 +34,7 @@ time.sleep(300)
 SUPERVISOR = """
 import os, sys
 from medical_kg.cli.dev import supervise
+
 sys.exit(supervise([sys.executable, "family.py", *sys.argv[1:]], dict(os.environ)))
 """
 
@@ -108,7 +113,7 @@ def test_what_does_not_listen_is_killed_in_the_end(here: Path) -> None:
     assert child.wait(timeout=20) == -signal.SIGKILL
 
 
-def test_without_the_ui_it_says_what_to_install(cli, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_ui_it_says_what_to_install(cli: Cli, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where dagster-webserver is not installed: the command that installs it, and code 2; nothing is made."""
     real = importlib.util.find_spec
     monkeypatch.setattr(
@@ -119,7 +124,7 @@ def test_without_the_ui_it_says_what_to_install(cli, here: Path, monkeypatch: py
     assert list(here.iterdir()) == []
 
 
-def test_loopback_unless_told_otherwise(cli, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loopback_unless_told_otherwise(cli: Cli, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It listens on the loopback address; another address is warned of, since Dagster's UI has no login."""
     pytest.importorskip("dagster_webserver")
     asked: list[list[str]] = []
@@ -135,7 +140,7 @@ def test_loopback_unless_told_otherwise(cli, here: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.slow
-def test_the_ui_answers_and_ends(program, here: Path) -> None:
+def test_the_ui_answers_and_ends(program: Any, here: Path) -> None:
     """The real thing: Dagster's UI answers on the loopback address, and Ctrl-C leaves no process behind."""
     pytest.importorskip("dagster_webserver")
     import socket

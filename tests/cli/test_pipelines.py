@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import Result
+
+Cli = Callable[..., Result]
 
 SHIPPED = ["auto", "clinical-trials", "pdf-two-phase", "pmc-fulltext", "pubmed"]
 
 
-def test_shipped_pipelines_are_listed(cli) -> None:
+def test_shipped_pipelines_are_listed(cli: Cli) -> None:
     """The shipped pipelines are found by name, each with its description."""
     entries = json.loads(cli("pipelines", "list", "--json").stdout)
     assert [entry["name"] for entry in entries if entry["shipped"]] == SHIPPED
@@ -18,7 +22,7 @@ def test_shipped_pipelines_are_listed(cli) -> None:
     assert "shipped" in cli("pipelines", "list").stdout
 
 
-def test_a_workspaces_pipelines_are_listed_with_their_path(cli, here: Path, feed: Path) -> None:
+def test_a_workspaces_pipelines_are_listed_with_their_path(cli: Cli, here: Path, feed: Path) -> None:
     """A file in the workspace's folder ``pipelines`` can be named, checked and drawn."""
     folder = here / ".medical-kg" / "pipelines"
     folder.mkdir(parents=True)
@@ -28,14 +32,14 @@ def test_a_workspaces_pipelines_are_listed_with_their_path(cli, here: Path, feed
     assert "parse: payloads ← ingest" in cli("pipelines", "graph", "feed").stdout
 
 
-def test_all_shipped_pipelines_pass_the_check(cli) -> None:
+def test_all_shipped_pipelines_pass_the_check(cli: Cli) -> None:
     """The shipped pipelines are without errors; notes and warnings do not fail."""
     result = cli("pipelines", "check", *SHIPPED)
     assert (result.exit_code, result.stderr) == (0, "")
     assert [name for name in SHIPPED if f"{name}: ok" not in result.stdout] == []
 
 
-def test_all_problems_are_printed_with_place_and_caret(cli, here: Path, feed: Path) -> None:
+def test_all_problems_are_printed_with_place_and_caret(cli: Cli, here: Path, feed: Path) -> None:
     """A check prints every problem of every file and exits with 2 when any is an error."""
     bad = here / "bad.yaml"
     bad.write_text(feed.read_text().replace("type: parse", "type: prase").replace("NAME", "bad") + "colour: red\n")
@@ -49,7 +53,7 @@ def test_all_problems_are_printed_with_place_and_caret(cli, here: Path, feed: Pa
     assert "^" in result.stdout
 
 
-def test_notes_and_warnings_do_not_fail(cli, here: Path, feed: Path) -> None:
+def test_notes_and_warnings_do_not_fail(cli: Cli, here: Path, feed: Path) -> None:
     """A setting without effect is noted, and the pipeline is fine."""
     feed.write_text(feed.read_text() + 'schedule: "0 4 * * *"\n')
     result = cli("pipelines", "check", "feed.yaml")
@@ -57,7 +61,7 @@ def test_notes_and_warnings_do_not_fail(cli, here: Path, feed: Path) -> None:
     assert "feed.yaml: ok (1 note)" in result.stdout
 
 
-def test_a_verdict_can_be_read_by_a_program(cli, here: Path) -> None:
+def test_a_verdict_can_be_read_by_a_program(cli: Cli, here: Path) -> None:
     """``--json`` gives one verdict for one pipeline, a list for several, with every problem's code and place."""
     (here / "bad.yaml").write_text("name: bad\n")
     one = cli("pipelines", "check", "bad.yaml", "--json")
@@ -69,7 +73,7 @@ def test_a_verdict_can_be_read_by_a_program(cli, here: Path) -> None:
     assert "no pipeline is named 'nope'" in several[1]["error"]
 
 
-def test_an_unknown_pipeline_does_not_hide_the_others(cli) -> None:
+def test_an_unknown_pipeline_does_not_hide_the_others(cli: Cli) -> None:
     """A name nothing has is an error of its own; the rest is checked."""
     result = cli("pipelines", "check", "nope", "auto")
     assert (result.exit_code, result.stdout) == (2, "auto: ok\n")
@@ -79,7 +83,7 @@ def test_an_unknown_pipeline_does_not_hide_the_others(cli) -> None:
 @pytest.mark.parametrize(
     ("form", "start"), [("text", "auto 2"), ("mermaid", "flowchart TD"), ("dot", 'digraph "auto"')]
 )
-def test_a_pipeline_is_drawn(cli, form: str, start: str) -> None:
+def test_a_pipeline_is_drawn(cli: Cli, form: str, start: str) -> None:
     """A plan is drawn as a tree, for Mermaid or for Graphviz."""
     result = cli("pipelines", "graph", "auto", "--format", form)
     assert (result.exit_code, result.stdout.startswith(start)) == (0, True)
@@ -87,7 +91,7 @@ def test_a_pipeline_is_drawn(cli, form: str, start: str) -> None:
     assert drawn == {"pipeline": "auto", "format": form, "graph": result.stdout}
 
 
-def test_an_invalid_pipeline_is_not_drawn(cli, here: Path) -> None:
+def test_an_invalid_pipeline_is_not_drawn(cli: Cli, here: Path) -> None:
     """Drawing a file with errors prints the errors, with code 2."""
     (here / "bad.yaml").write_text("name: bad\n")
     result = cli("pipelines", "graph", "bad.yaml")
@@ -95,7 +99,7 @@ def test_an_invalid_pipeline_is_not_drawn(cli, here: Path) -> None:
     assert "bad.yaml" in result.stderr
 
 
-def test_the_schema_knows_installed_types_and_policies(cli) -> None:
+def test_the_schema_knows_installed_types_and_policies(cli: Cli) -> None:
     """The JSON schema offers every installed stage type."""
     schema = json.loads(cli("pipelines", "schema").stdout)
     assert schema["title"] == "medical-kg pipeline"

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from typer.testing import Result
 
+Cli = Callable[..., Result]
+Package = Callable[..., Path]
 COMMANDS = "medical_kg.commands"
 
 GOOD = """
@@ -20,13 +25,14 @@ def hello(ctx: typer.Context, name: str) -> None:
 
 TWO = """
 import typer
+
 app = typer.Typer(help="Two verbs.")
 app.command("one")(lambda: typer.echo("one"))
 app.command("two")(lambda: typer.echo("two"))
 """
 
 
-def test_a_package_brings_a_command(cli, package) -> None:
+def test_a_package_brings_a_command(cli: Cli, package: Package) -> None:
     """A ``typer.Typer`` behind the door becomes ``medical-kg NAME`` and gets what the command line knows."""
     package("greet-kit", {COMMANDS: {"greet": "greet_kit:app"}}, GOOD)
     result = cli("--json", "greet", "Ada")
@@ -35,13 +41,13 @@ def test_a_package_brings_a_command(cli, package) -> None:
     assert "completion" not in cli("greet", "--help").stdout
 
 
-def test_a_package_brings_a_noun_with_verbs(cli, package) -> None:
+def test_a_package_brings_a_noun_with_verbs(cli: Cli, package: Package) -> None:
     """A Typer with several commands is a noun."""
     package("verbs-kit", {COMMANDS: {"verbs": "verbs_kit:app"}}, TWO)
     assert cli("verbs", "two").stdout == "two\n"
 
 
-def test_only_the_called_command_is_imported(cli, package) -> None:
+def test_only_the_called_command_is_imported(cli: Cli, package: Package) -> None:
     """Calling one command, or listing plugins, imports no other package's command."""
     package("lazy-kit", {COMMANDS: {"lazy": "lazy_kit:app"}}, GOOD)
     cli("plugins", "list")
@@ -60,7 +66,7 @@ def test_only_the_called_command_is_imported(cli, package) -> None:
         ("hollow", "import typer; app = typer.Typer()", "its commands cannot be built"),
     ],
 )
-def test_a_broken_command_harms_nobody(cli, package, name: str, source: str, reason: str) -> None:
+def test_a_broken_command_harms_nobody(cli: Cli, package: Package, name: str, source: str, reason: str) -> None:
     """A command that cannot be loaded is listed with a note, says why when it is called, and breaks nothing else."""
     package(f"{name}-kit", {COMMANDS: {name: f"{name}_kit:app"}}, source)
     shown = cli("--help")
@@ -76,7 +82,7 @@ def test_a_broken_command_harms_nobody(cli, package, name: str, source: str, rea
     assert cli("pipelines", "list").exit_code == 0
 
 
-def test_a_blocked_command_says_so(cli, package, here) -> None:
+def test_a_blocked_command_says_so(cli: Cli, package: Package, here: Path) -> None:
     """A command of a denied distribution is not imported; calling it says who denied it, with code 2."""
     (here / "medical_kg.toml").write_text('[plugins]\ndeny = ["barred-kit"]\n')
     package("barred-kit", {COMMANDS: {"barred": "barred_kit:app"}}, GOOD)
@@ -85,7 +91,7 @@ def test_a_blocked_command_says_so(cli, package, here) -> None:
     assert "barred_kit" not in sys.modules
 
 
-def test_a_package_cannot_take_a_built_in_name(cli, package) -> None:
+def test_a_package_cannot_take_a_built_in_name(cli: Cli, package: Package) -> None:
     """A package's ``plugins`` does not shadow ours."""
     package("thief-kit", {COMMANDS: {"plugins": "thief_kit:app"}}, GOOD)
     assert "knowledge-graph" in cli("plugins", "list").stdout

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import Result
 
+Cli = Callable[..., Result]
+Package = Callable[..., Path]
 STAGES, COMMANDS = "medical_kg.orchestration.stages", "medical_kg.commands"
 
 STAGE = """
@@ -29,11 +33,11 @@ class ColourStage(Stage[Config]):
 """
 
 
-def rows_of(cli, *words: str) -> list[dict[str, str]]:
+def rows_of(cli: Cli, *words: str) -> list[dict[str, str]]:
     return json.loads(cli("plugins", "list", "--json", *words).stdout)
 
 
-def test_listing_shows_origin_and_imports_nothing(cli, package, tmp_path: Path) -> None:
+def test_listing_shows_origin_and_imports_nothing(cli: Cli, package: Package, tmp_path: Path) -> None:
     """Every door, name, distribution, version, status and object are listed; no plugin is imported."""
     witness = tmp_path / "imported"
     package("colour-kit", {STAGES: {"colour": "colour_kit:ColourStage"}}, f"open({str(witness)!r}, 'w')")
@@ -50,14 +54,14 @@ def test_listing_shows_origin_and_imports_nothing(cli, package, tmp_path: Path) 
     assert not witness.exists()
 
 
-def test_a_door_is_chosen_by_its_last_word_or_name(cli) -> None:
+def test_a_door_is_chosen_by_its_last_word_or_name(cli: Cli) -> None:
     """``--door`` takes the short and the full name and shows that door only."""
     short, full = rows_of(cli, "--door", "stages"), rows_of(cli, "--door", STAGES)
     assert short == full
     assert {row["door"] for row in short} == {STAGES}
 
 
-def test_the_table_has_a_row_per_plugin(cli) -> None:
+def test_the_table_has_a_row_per_plugin(cli: Cli) -> None:
     """Without ``--json`` the same rows are a table on standard output, never cut off."""
     result = cli("plugins", "list")
     lines = result.stdout.splitlines()
@@ -66,7 +70,7 @@ def test_the_table_has_a_row_per_plugin(cli) -> None:
     assert any("medical_kg.stages.knowledge_graph:KnowledgeGraphStage" in line for line in lines)
 
 
-def test_what_cannot_be_used_is_listed_with_its_reason(cli, package, here: Path) -> None:
+def test_what_cannot_be_used_is_listed_with_its_reason(cli: Cli, package: Package, here: Path) -> None:
     """Blocked, incompatible, shadowed and doubly claimed plugins are listed as such, and why."""
     (here / "medical_kg.toml").write_text('[plugins]\ndeny = ["denied-kit"]\n[plugins.prefer]\nliked = "kit-a"\n')
     package("denied-kit", {STAGES: {"denied": "denied_kit:X"}})
@@ -83,7 +87,7 @@ def test_what_cannot_be_used_is_listed_with_its_reason(cli, package, here: Path)
     assert "denied (medical_kg.orchestration.stages) is blocked: its distribution" in cli("plugins", "list").stderr
 
 
-def test_a_preference_nothing_fulfils_leaves_the_claims_unused(cli, package, here: Path) -> None:
+def test_a_preference_nothing_fulfils_leaves_the_claims_unused(cli: Cli, package: Package, here: Path) -> None:
     """Where settings prefer a distribution that has no such plugin, the others' claims are shown as unused."""
     (here / "medical_kg.toml").write_text('[plugins.prefer]\nlonely = "nobody"\n')
     package("kit-c", {STAGES: {"lonely": "kit_c:X"}})
@@ -91,7 +95,7 @@ def test_a_preference_nothing_fulfils_leaves_the_claims_unused(cli, package, her
     assert (row["status"], "nobody" in row["reason"]) == ("unused", True)
 
 
-def test_showing_a_stage_type_loads_it(cli, package) -> None:
+def test_showing_a_stage_type_loads_it(cli: Cli, package: Package) -> None:
     """``plugins show`` gives reads, writes, mode, config with types and defaults, policy, needs, and file:line."""
     folder = package("tint-kit", {STAGES: {"tint": "tint_kit:ColourStage"}}, STAGE.replace("NAME", "tint"))
     shown = json.loads(cli("plugins", "show", "tint", "--json").stdout)
@@ -123,20 +127,20 @@ def test_showing_a_stage_type_loads_it(cli, package) -> None:
 
 
 @pytest.mark.parametrize("name", ["hashing", "database", "jats", "search", "gate", "ingest"])
-def test_showing_any_door(cli, name: str) -> None:
+def test_showing_any_door(cli: Cli, name: str) -> None:
     """Whatever stands behind a door can be shown, by name alone."""
     result = cli("plugins", "show", name)
     assert result.exit_code == 0
     assert "medical-kg" in result.stdout
 
 
-def test_a_name_behind_several_doors_is_shown_for_each(cli) -> None:
+def test_a_name_behind_several_doors_is_shown_for_each(cli: Cli) -> None:
     """``files`` and the like may stand behind more than one door; ``--door`` chooses."""
     package_door = json.loads(cli("plugins", "show", "auto", "--door", "sources", "--json").stdout)
     assert package_door["door"] == "medical_kg.sources"
 
 
-def test_several_doors_give_a_list(cli, package) -> None:
+def test_several_doors_give_a_list(cli: Cli, package: Package) -> None:
     """A name behind two doors is shown twice."""
     package(
         "twin-kit",
@@ -148,7 +152,7 @@ def test_several_doors_give_a_list(cli, package) -> None:
     assert shown[0]["file"] == ""
 
 
-def test_a_broken_plugin_is_a_failure_that_names_it(cli, package) -> None:
+def test_a_broken_plugin_is_a_failure_that_names_it(cli: Cli, package: Package) -> None:
     """Showing a plugin that cannot be loaded says why, with code 1."""
     package("sick-kit", {STAGES: {"sick": "sick_kit:X"}}, "raise RuntimeError('no power')")
     result = cli("plugins", "show", "sick")

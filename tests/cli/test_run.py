@@ -6,13 +6,18 @@ import json
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.testing import Result
 
 from medical_kg.cli.run import parse_settings
 from medical_kg.orchestration.contract.errors import UsageError
 
+Cli = Callable[..., Result]
+Package = Callable[..., Path]
 STAGES = "medical_kg.orchestration.stages"
 
 SLOW = """
@@ -69,7 +74,7 @@ def test_a_setting_of_another_form_is_refused(given: str) -> None:
         parse_settings([given])
 
 
-def test_a_dry_run_shows_the_plan_and_touches_nothing(cli, here: Path) -> None:
+def test_a_dry_run_shows_the_plan_and_touches_nothing(cli: Cli, here: Path) -> None:
     """``--dry-run`` shows order, reads, policy and config with the overrides; no file is made, not even a folder."""
     result = cli("run", "auto", "--dry-run", "--set", "chunk.max_tokens=100", "--input", "nowhere")
     assert (result.exit_code, result.stderr) == (0, "")
@@ -89,7 +94,7 @@ def test_a_dry_run_shows_the_plan_and_touches_nothing(cli, here: Path) -> None:
     assert list(here.iterdir()) == []
 
 
-def test_a_dry_run_can_be_read_by_a_program(cli, gated: Path) -> None:
+def test_a_dry_run_can_be_read_by_a_program(cli: Cli, gated: Path) -> None:
     """``--dry-run --json`` gives every stage with its origin, wiring, policy and config."""
     plan = json.loads(cli("run", gated, "--dry-run", "--json").stdout)
     assert [stage["stage"] for stage in plan["stages"]] == ["ingest", "gate_ready", "parse"]
@@ -100,7 +105,7 @@ def test_a_dry_run_can_be_read_by_a_program(cli, gated: Path) -> None:
 
 
 @pytest.mark.parametrize("setting", ["chunk.max_tokens=many", "chnuk.max_tokens=5", "chunk.max_token=5"])
-def test_a_wrong_override_runs_nothing(cli, here: Path, setting: str) -> None:
+def test_a_wrong_override_runs_nothing(cli: Cli, here: Path, setting: str) -> None:
     """An override that does not fit is a problem of the pipeline: code 2, and nothing is written."""
     result = cli("run", "auto", "--input", here, "--set", setting)
     assert (result.exit_code, result.stdout) == (2, "")
@@ -108,7 +113,7 @@ def test_a_wrong_override_runs_nothing(cli, here: Path, setting: str) -> None:
     assert list(here.iterdir()) == []
 
 
-def test_a_run_ends_with_a_table_and_the_submission(cli, feed: Path, notes: Path) -> None:
+def test_a_run_ends_with_a_table_and_the_submission(cli: Cli, feed: Path, notes: Path) -> None:
     """The table has stage, type, status, counts, dead letters, retries and seconds; progress is on standard error."""
     result = cli("run", feed, "--input", notes, "--engine", "plain")
     assert result.exit_code == 0
@@ -121,14 +126,14 @@ def test_a_run_ends_with_a_table_and_the_submission(cli, feed: Path, notes: Path
     assert "Warning" not in result.stderr
 
 
-def test_limit_and_tenant_reach_the_submission(cli, feed: Path, notes: Path) -> None:
+def test_limit_and_tenant_reach_the_submission(cli: Cli, feed: Path, notes: Path) -> None:
     """``--limit`` takes so many records; the submission is the tenant's."""
     options = ("--engine", "plain", "--limit", "2", "--tenant", "lab", "--json")
     report = json.loads(cli("run", feed, "--input", notes, *options).stdout)
     assert (report["submission"]["tenant"], report["stages"][0]["counts"]) == ("lab", {"payloads": 2})
 
 
-def test_dead_letters_are_a_warning_and_with_strict_code_4(cli, feed: Path, notes: Path) -> None:
+def test_dead_letters_are_a_warning_and_with_strict_code_4(cli: Cli, feed: Path, notes: Path) -> None:
     """A run with dead letters is done (0) and says how many and where to see them; ``--strict`` makes that 4."""
     (notes / "odd.bin").write_bytes(b"\0\1\2\xff" * 10)
     result = cli("run", feed, "--input", notes, "--engine", "plain")
@@ -144,7 +149,9 @@ def test_dead_letters_are_a_warning_and_with_strict_code_4(cli, feed: Path, note
 
 
 @pytest.mark.parametrize("engine", ["plain", "dagster"])
-def test_a_failed_stage_is_code_1_and_told_once(cli, feed: Path, notes: Path, package, engine: str) -> None:
+def test_a_failed_stage_is_code_1_and_told_once(
+    cli: Cli, feed: Path, notes: Path, package: Package, engine: str
+) -> None:
     """When a stage fails, its error is told once, with what to do, and the exit code is 1."""
     package("fail-kit", {STAGES: {"fail": "fail_kit:FailStage"}}, FAILING)
     result = cli("run", extended(feed, "failing", "fail"), "--input", notes, "--engine", engine)
@@ -156,20 +163,20 @@ def test_a_failed_stage_is_code_1_and_told_once(cli, feed: Path, notes: Path, pa
 
 
 @pytest.mark.parametrize(("words", "said"), [(["--input", "nowhere"], "does not exist"), ([], "no input was given")])
-def test_a_missing_input_is_code_2(cli, feed: Path, words: list[str], said: str) -> None:
+def test_a_missing_input_is_code_2(cli: Cli, feed: Path, words: list[str], said: str) -> None:
     """A stage that finds its input missing or empty makes it the caller's error."""
     result = cli("run", feed, *words, "--engine", "plain")
     assert result.exit_code == 2
     assert result.stderr.count(said) == 1
 
 
-def test_an_empty_folder_is_code_2(cli, feed: Path, tmp_path: Path) -> None:
+def test_an_empty_folder_is_code_2(cli: Cli, feed: Path, tmp_path: Path) -> None:
     """No documents is an error, not a success."""
     (tmp_path / "empty").mkdir()
     assert cli("run", feed, "--input", tmp_path / "empty", "--engine", "plain").exit_code == 2
 
 
-def test_waiting_is_code_3_with_the_command_that_ends_it(cli, gated: Path, notes: Path, tmp_path: Path) -> None:
+def test_waiting_is_code_3_with_the_command_that_ends_it(cli: Cli, gated: Path, notes: Path, tmp_path: Path) -> None:
     """A waiting run says what it waits for and the very commands to type, for the workspace it was started in."""
     place = tmp_path / "work space"
     result = cli("--workspace", place, "run", gated, "--input", notes, "--engine", "plain")
@@ -180,21 +187,21 @@ def test_waiting_is_code_3_with_the_command_that_ends_it(cli, gated: Path, notes
     assert f"go on with: medical-kg --workspace '{place}' submissions resume s" in result.stderr
 
 
-def test_the_same_input_again_goes_on_with_what_is_unfinished(cli, gated: Path, notes: Path) -> None:
+def test_the_same_input_again_goes_on_with_what_is_unfinished(cli: Cli, gated: Path, notes: Path) -> None:
     """An unfinished submission is resumed, not doubled."""
     for _ in range(2):
         cli("run", gated, "--input", notes, "--engine", "plain")
     assert len(json.loads(cli("submissions", "list", "--json").stdout)) == 1
 
 
-def test_verbose_logs_events_instead_of_progress(cli, feed: Path, notes: Path) -> None:
+def test_verbose_logs_events_instead_of_progress(cli: Cli, feed: Path, notes: Path) -> None:
     """With ``-v`` the log tells every event, and progress does not tell it again."""
     result = cli("-v", "run", feed, "--input", notes, "--engine", "plain")
     assert "INFO StageCompleted" in result.stderr
     assert "parse completed, " not in result.stderr
 
 
-def test_a_json_log_is_json_on_every_line(cli, feed: Path, notes: Path) -> None:
+def test_a_json_log_is_json_on_every_line(cli: Cli, feed: Path, notes: Path) -> None:
     """With ``--log-format json`` standard error carries one object a line, hints included."""
     (notes / "odd.bin").write_bytes(b"\0\1\2\xff" * 10)
     result = cli("--log-format", "json", "run", feed, "--input", notes, "--engine", "plain")
@@ -205,7 +212,7 @@ def test_a_json_log_is_json_on_every_line(cli, feed: Path, notes: Path) -> None:
 
 @pytest.mark.parametrize("engine", ["plain", "dagster"])
 def test_ctrl_c_is_code_130_and_loses_nothing(
-    program, here: Path, feed: Path, notes: Path, package, engine: str
+    program: Any, here: Path, feed: Path, notes: Path, package: Package, engine: str
 ) -> None:
     """Interrupted, a run ends with 130 and the command to go on with; resumed, it repeats no finished stage."""
     folder = package("slow-kit", {STAGES: {"slow": "slow_kit:SlowStage"}}, SLOW)

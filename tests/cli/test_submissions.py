@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import Result
 
 from medical_kg.cli.submissions import parse_attachment
 from medical_kg.cli.workspace import without_password
 from medical_kg.orchestration.contract.errors import UsageError
 
+Cli = Callable[..., Result]
+
 
 @pytest.fixture
-def waiting(cli, gated: Path, notes: Path) -> str:
+def waiting(cli: Cli, gated: Path, notes: Path) -> str:
     """The id of a submission that waits for ``converted=yes``, with one dead letter."""
     (notes / "odd.bin").write_bytes(b"\0\1\2\xff" * 10)
     report = json.loads(cli("run", gated, "--input", notes, "--engine", "plain", "--json").stdout)
@@ -22,7 +26,7 @@ def waiting(cli, gated: Path, notes: Path) -> str:
     return report["submission"]["id"]
 
 
-def test_submissions_are_listed_newest_first(cli, waiting: str, feed: Path, notes: Path) -> None:
+def test_submissions_are_listed_newest_first(cli: Cli, waiting: str, feed: Path, notes: Path) -> None:
     """Id, pipeline, status, time, tenant and input; ``--tenant`` and ``--limit`` choose."""
     cli("run", feed, "--input", notes, "--engine", "plain", "--tenant", "lab")
     found = json.loads(cli("submissions", "list", "--json").stdout)
@@ -37,7 +41,7 @@ def test_submissions_are_listed_newest_first(cli, waiting: str, feed: Path, note
     assert waiting in cli("submissions", "list").stdout
 
 
-def test_show_equals_the_ledger(cli, waiting: str, here: Path) -> None:
+def test_show_equals_the_ledger(cli: Cli, waiting: str, here: Path) -> None:
     """The counts, dead letters and retries that are shown per stage are those the ledger keeps."""
     shown = json.loads(cli("submissions", "show", waiting[:6], "--json").stdout)
     with sqlite3.connect(here / ".medical-kg" / "medical-kg.db") as database:
@@ -50,7 +54,7 @@ def test_show_equals_the_ledger(cli, waiting: str, here: Path) -> None:
     assert [batch["status"] for batch in shown["batches"]] == ["waiting"]
 
 
-def test_show_tells_people_what_to_do_next(cli, waiting: str) -> None:
+def test_show_tells_people_what_to_do_next(cli: Cli, waiting: str) -> None:
     """As text: head, stages, batches and provenance on standard output, hints on standard error."""
     result = cli("submissions", "show", waiting)
     assert result.exit_code == 0
@@ -59,7 +63,7 @@ def test_show_tells_people_what_to_do_next(cli, waiting: str) -> None:
     assert f"submissions signal {waiting} converted yes" in result.stderr
 
 
-def test_dead_letters_are_listed_with_item_and_reason(cli, waiting: str) -> None:
+def test_dead_letters_are_listed_with_item_and_reason(cli: Cli, waiting: str) -> None:
     """Each item that was left out, by stage, with the reason."""
     letters = json.loads(cli("submissions", "dead-letters", waiting, "--json").stdout)
     assert [(letter["stage"], letter["item_id"], letter["attempts"]) for letter in letters] == [
@@ -69,7 +73,7 @@ def test_dead_letters_are_listed_with_item_and_reason(cli, waiting: str) -> None
     assert json.loads(cli("submissions", "dead-letters", waiting, "--stage", "parse", "--json").stdout) == []
 
 
-def test_signal_and_resume_end_a_wait(cli, waiting: str) -> None:
+def test_signal_and_resume_end_a_wait(cli: Cli, waiting: str) -> None:
     """The commands that a waiting run prints end its wait: exit code 3 before, 0 after."""
     assert cli("submissions", "resume", waiting, "--engine", "plain").exit_code == 3
     told = cli("submissions", "signal", waiting, "converted", "yes")
@@ -82,14 +86,14 @@ def test_signal_and_resume_end_a_wait(cli, waiting: str) -> None:
     assert cli("submissions", "resume", waiting, "--engine", "plain", "--strict").exit_code == 4
 
 
-def test_a_signal_that_wakes_nobody_says_so(cli, waiting: str) -> None:
+def test_a_signal_that_wakes_nobody_says_so(cli: Cli, waiting: str) -> None:
     """A value other than the awaited is kept, and no batch becomes ready; without a value it is true."""
     told = cli("submissions", "signal", waiting, "converted")
     assert told.stdout.endswith("0 batches ready to go on\n")
     assert json.loads(cli("submissions", "signal", waiting, "other", "[1, x]", "--json").stdout)["value"] == [1, "x"]
 
 
-def test_a_signal_to_one_batch_with_attachments(cli, waiting: str, notes: Path) -> None:
+def test_a_signal_to_one_batch_with_attachments(cli: Cli, waiting: str, notes: Path) -> None:
     """``--batch`` takes the batch's number, ``--attach`` an item and a file or URI."""
     result = cli(
         "submissions", "signal", waiting, "converted", "yes", "--batch", "1", "--json",
@@ -116,7 +120,7 @@ def test_a_signal_to_one_batch_with_attachments(cli, waiting: str, notes: Path) 
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_is_not_there_is_code_2(cli, waiting: str, words: list[str], said: str) -> None:
+def test_what_is_not_there_is_code_2(cli: Cli, waiting: str, words: list[str], said: str) -> None:
     """An unknown submission, batch or file is a wrong request."""
     result = cli("submissions", *[waiting if word == "ID" else word for word in words])
     assert (result.exit_code, result.stdout) == (2, "")
@@ -133,7 +137,7 @@ def test_attachments_are_split_at_the_item(tmp_path: Path) -> None:
         parse_attachment("x=gone.json")
 
 
-def test_looking_at_a_workspace_makes_none(cli, here: Path) -> None:
+def test_looking_at_a_workspace_makes_none(cli: Cli, here: Path) -> None:
     """``workspace info`` in an empty folder says that there is none yet and leaves the folder empty."""
     result = cli("workspace", "info")
     assert result.exit_code == 0
@@ -144,7 +148,7 @@ def test_looking_at_a_workspace_makes_none(cli, here: Path) -> None:
     assert list((here / ".medical-kg").iterdir()) == []
 
 
-def test_a_workspace_tells_what_it_holds(cli, waiting: str, here: Path) -> None:
+def test_a_workspace_tells_what_it_holds(cli: Cli, waiting: str, here: Path) -> None:
     """Folder, settings, database, folders of pipelines, submissions by status, and size."""
     (here / "medical_kg.toml").write_text('[workspace]\npipelines = ["mine"]\n')
     facts = json.loads(cli("workspace", "info", "--json").stdout)
