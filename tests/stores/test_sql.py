@@ -9,19 +9,12 @@ import pytest
 from sqlalchemy import Column, Integer, MetaData, Table, event, select, text
 
 from medical_kg import StorageError, TransientError
+from medical_kg.orchestration.contract import database
+from medical_kg.orchestration.contract.database import reading, writing
 from medical_kg.orchestration.contract.errors import SettingsError
-from medical_kg.stores import sql
-from medical_kg.stores.sql import (
-    ROOTS,
-    Claim,
-    claim_roots,
-    forget_roots,
-    in_groups,
-    keep_digests,
-    open_engine,
-    reading,
-    writing,
-)
+from medical_kg.stores.sql import ROOTS, Claim, claim_roots, forget_roots, in_groups, keep_digests, open_tables
+
+NONE = MetaData()
 
 
 @pytest.fixture
@@ -31,7 +24,7 @@ def url(tmp_path: Path) -> str:
 
 def test_sqlite_is_opened_for_many_readers_and_one_writer(url: str) -> None:
     """Write-ahead log, foreign keys and a busy timeout of 30 s are on for every connection."""
-    engine = open_engine(url)
+    engine = open_tables(url, NONE)
     with reading(engine) as connection:
         found = [connection.execute(text(f"PRAGMA {name}")).scalar() for name in ("journal_mode", "foreign_keys")]
         assert found == ["wal", 1]
@@ -41,7 +34,7 @@ def test_sqlite_is_opened_for_many_readers_and_one_writer(url: str) -> None:
 
 def test_a_reader_is_not_held_up_by_a_writer_and_sees_whole_writes_only(url: str) -> None:
     """While a write is open, reading gives the state before it."""
-    engine = open_engine(url)
+    engine = open_tables(url, NONE)
     with writing(engine) as connection:
         claim_roots(connection, "index", ["a"], 1)
         with reading(engine) as other:
@@ -53,7 +46,7 @@ def test_a_reader_is_not_held_up_by_a_writer_and_sees_whole_writes_only(url: str
 
 def test_a_failing_write_leaves_nothing(url: str) -> None:
     """An error inside the transaction rolls all of it back."""
-    engine = open_engine(url)
+    engine = open_tables(url, NONE)
 
     def fail_half_way() -> None:
         with writing(engine) as connection:
@@ -69,7 +62,7 @@ def test_a_failing_write_leaves_nothing(url: str) -> None:
 
 def test_two_writers_queue_up(url: str) -> None:
     """Threads that read and then write at once lose nothing and fail never."""
-    engine = open_engine(url)
+    engine = open_tables(url, NONE)
 
     def count_up() -> None:
         for _ in range(20):
@@ -89,8 +82,8 @@ def test_two_writers_queue_up(url: str) -> None:
 
 def test_a_database_held_too_long_may_pass(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another writer beyond the busy timeout is a transient error: the engine may retry."""
-    monkeypatch.setattr(sql, "BUSY_TIMEOUT_SECONDS", 0.01)
-    engine = open_engine(url)
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_SECONDS", 0.01)
+    engine = open_tables(url, NONE)
     with closing(sqlite3.connect(tmp_path / "kg.db", isolation_level=None)) as holder:
         holder.execute("BEGIN IMMEDIATE")
         with pytest.raises(TransientError, match="locked"), writing(engine):
@@ -101,13 +94,11 @@ def test_a_database_held_too_long_may_pass(url: str, tmp_path: Path, monkeypatch
 def test_what_cannot_be_opened_or_used_is_told_plainly(tmp_path: Path) -> None:
     """A missing folder, another database and nonsense each give their own message, never a password."""
     with pytest.raises(StorageError, match=r"nowhere/kg\.db: unable to open database file"):
-        open_engine(f"sqlite:///{tmp_path}/nowhere/kg.db")
-    with pytest.raises(
-        SettingsError, match=r"in SQLite; postgresql://me:\*\*\*@host/kg is postgresql, which it cannot"
-    ):
-        open_engine("postgresql://me:hunter2@host/kg")
+        open_tables(f"sqlite:///{tmp_path}/nowhere/kg.db", NONE)
+    with pytest.raises(SettingsError, match=r"postgresql://me:\*\*\*@host/kg is postgresql, where"):
+        open_tables("postgresql://me:hunter2@host/kg", NONE)
     with pytest.raises(SettingsError, match="not a database URL"):
-        open_engine("kg.db")
+        open_tables("kg.db", NONE)
 
 
 def test_tables_are_made_once(url: str) -> None:
@@ -117,13 +108,13 @@ def test_tables_are_made_once(url: str) -> None:
     made: list[str] = []
     event.listen(mine, "after_create", lambda *_args, **_more: made.append("made"))
     for _ in range(2):
-        open_engine(url, tables=mine).dispose()
+        open_tables(url, mine).dispose()
     assert made == ["made"]
 
 
 def test_versions_grow_only_and_for_each_half_alone(url: str) -> None:
     """An older version is refused for its root, an equal or newer one accepted; index and graph do not mix."""
-    engine = open_engine(url)
+    engine = open_tables(url, NONE)
     with writing(engine) as connection:
         assert claim_roots(connection, "index", ["a", "b", "a"], 3) == Claim(("a", "b"), (), {})
         assert claim_roots(connection, "index", ["a", "c"], 2) == Claim(("c",), ("a",), {})
@@ -135,7 +126,7 @@ def test_versions_grow_only_and_for_each_half_alone(url: str) -> None:
 
 def test_digests_are_kept_until_forgotten(url: str) -> None:
     """A digest stands by its root's version, survives a claim, and goes with the root."""
-    engine = open_engine(url)
+    engine = open_tables(url, NONE)
     with writing(engine) as connection:
         claim_roots(connection, "index", ["a", "b"], 3)
         keep_digests(connection, "index", {"a": "x"})

@@ -333,7 +333,7 @@ def test_an_index_of_a_newer_release_is_refused(url: str, tmp_path: Path) -> Non
 
 def test_postgres_is_refused_for_now() -> None:
     """The message says what is possible instead."""
-    with pytest.raises(SettingsError, match="in SQLite"):
+    with pytest.raises(SettingsError, match="is postgresql, where ledger, index and graph"):
         DatabaseStore("postgresql://host/kg").index()
 
 

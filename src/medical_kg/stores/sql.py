@@ -1,32 +1,12 @@
-"""What both halves of the SQL store share: the engine, transactions, and the version each root stands at.
-
-SQLite is opened with a write-ahead log, so that readers go on while one process writes, with foreign keys, and with a
-busy timeout of 30 s. Writers begin with ``BEGIN IMMEDIATE``: two of them queue up instead of failing half-way.
-"""
+"""What both halves of the SQL store share: their tables in the workspace's database, and each root's version."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from sqlalchemy import (
-    Column,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    create_engine,
-    delete,
-    event,
-    inspect,
-    make_url,
-    select,
-)
-from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy import Column, Integer, MetaData, String, Table, delete, inspect, select
 
-from medical_kg import StorageError, TransientError
-from medical_kg.orchestration.contract.errors import SettingsError
+from medical_kg.orchestration.contract.database import insert, open_engine, reading, writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -35,7 +15,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-BUSY_TIMEOUT_SECONDS = 30
 GROUP = 500
 """How many values one IN (…) takes; SQLite allows 32,766 bound values in one statement."""
 
@@ -60,82 +39,17 @@ class Claim(NamedTuple):
     digests: Mapping[str, str]
 
 
-def open_engine(url: str, *, tables: MetaData | None = None) -> Engine:
+def open_tables(url: str, tables: MetaData) -> Engine:
     """Return an engine for a database URL, with ``store_roots`` and ``tables`` made where there are none.
 
     Raises:
-        SettingsError: the URL cannot be read, or names a database other than SQLite.
+        SettingsError: the URL cannot be read, or names a database that cannot be used.
         StorageError: the database cannot be opened.
     """
-    engine = _sqlite_engine(url)
+    engine = open_engine(url)
     for metadata in (METADATA, tables):
-        if metadata is not None:
-            _make_missing(engine, metadata)
+        _make_missing(engine, metadata)
     return engine
-
-
-def _sqlite_engine(url: str) -> Engine:
-    try:
-        parsed = make_url(url)
-    except ArgumentError as error:
-        msg = "database_url is not a database URL; write e.g. sqlite:////home/me/kg/medical_kg.db"
-        raise SettingsError(msg) from error
-    if parsed.get_backend_name() != "sqlite":
-        shown = parsed.render_as_string(hide_password=True)
-        msg = (
-            f"the store 'database' keeps its index and graph in SQLite; {shown} is {parsed.get_backend_name()}, which "
-            f"it cannot use yet. Give a sqlite:/// URL, or choose another store in the pipeline (config: store)"
-        )
-        raise SettingsError(msg)
-    engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
-    event.listen(engine, "connect", _set_pragmas)
-    event.listen(engine, "begin", _begin)
-    return engine
-
-
-def _set_pragmas(connection: Any, _record: Any) -> None:
-    # The driver must not open transactions of its own: _begin does.
-    connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}").close()
-
-
-def _begin(connection: Connection) -> None:
-    reads = connection.get_execution_options().get("medical_kg_reads", False)
-    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
-
-
-@contextmanager
-def writing(engine: Engine) -> Iterator[Connection]:
-    """One write transaction: committed at the end, rolled back on any error.
-
-    Raises:
-        TransientError: another process held the database for longer than the busy timeout.
-        StorageError: the database could not be written, e.g. because the disk is full.
-    """
-    with _translated(engine), engine.begin() as connection:
-        yield connection
-
-
-@contextmanager
-def reading(engine: Engine) -> Iterator[Connection]:
-    """One consistent view for reading; writers are not held up. Raises as ``writing`` does."""
-    with _translated(engine), engine.connect() as plain:
-        connection = plain.execution_options(medical_kg_reads=True)
-        with connection.begin():
-            yield connection
-
-
-@contextmanager
-def _translated(engine: Engine) -> Iterator[None]:
-    try:
-        yield
-    except DBAPIError as error:
-        shown = engine.url.render_as_string(hide_password=True)
-        msg = f"{shown}: {error.orig}"
-        if "locked" in str(error.orig) or "busy" in str(error.orig):
-            raise TransientError(msg) from error
-        raise StorageError(msg) from error
 
 
 def _make_missing(engine: Engine, metadata: MetaData) -> None:

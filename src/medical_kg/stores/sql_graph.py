@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Column, Index, Integer, MetaData, String, Table, case, delete, func, insert, or_, select
 
+from medical_kg.orchestration.contract.database import reading, writing
 from medical_kg.orchestration.contract.errors import ContractError
 from medical_kg.stores.contract import Edge, Node, Written
 from medical_kg.stores.graph_rows import Variant, claim_rows, folded, identifier_rows, merged_node, statement_rows
-from medical_kg.stores.sql import claim_roots, forget_roots, in_groups, open_engine, reading, writing
+from medical_kg.stores.sql import claim_roots, forget_roots, in_groups, open_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -84,7 +85,7 @@ class SqlGraph:
 
     def __init__(self, database_url: str) -> None:
         """Open the database; the tables are made where there are none."""
-        self._engine = open_engine(database_url, tables=TABLES)
+        self._engine = open_tables(database_url, TABLES)
 
     def replace(
         self, roots: Sequence[str], entities: Sequence[Entity], claims: Sequence[Claim], *, version: int

@@ -17,9 +17,10 @@ from sqlalchemy import func, select, text
 from medical_kg import InputError
 from medical_kg.documents.ir import Document
 from medical_kg.documents.records import Chunk
+from medical_kg.orchestration.contract.database import reading, writing
 from medical_kg.orchestration.contract.errors import SchemaTooNew
 from medical_kg.stores.contract import EmbedderMismatch, Hit, Written
-from medical_kg.stores.sql import claim_roots, forget_roots, keep_digests, open_engine, reading, writing
+from medical_kg.stores.sql import claim_roots, forget_roots, keep_digests, open_tables
 from medical_kg.stores.sql_index_tables import CHUNKS, DOCUMENTS, IDENTIFIERS, META, METADATA, SCHEMA, VECTORS
 from medical_kg.stores.sql_index_write import (
     RootRows,
@@ -64,7 +65,7 @@ class SqlIndex:
             SettingsError: the URL is not one of SQLite.
             SchemaTooNew: a newer release wrote the index.
         """
-        self._engine = open_engine(database_url, tables=METADATA)
+        self._engine = open_tables(database_url, METADATA)
         self._matrix: tuple[str, np.ndarray[Any, Any], np.ndarray[Any, Any]] | None = None
         with reading(self._engine) as connection:
             schema = int(_meta(connection, "schema"))

@@ -8,10 +8,10 @@ from typing import Any, get_args
 
 import pytest
 
+from medical_kg.orchestration.contract.database import writing
 from medical_kg.orchestration.contract.errors import BatchHeld, IllegalTransition, LedgerError, StaleGeneration
 from medical_kg.orchestration.ledger import batches
 from medical_kg.orchestration.ledger.contract import LEGAL_MOVES, UNFINISHED, NextBatch, Note, Status
-from medical_kg.orchestration.ledger.dialect import writing
 from medical_kg.orchestration.ledger.sql import SqlLedger
 
 STATUSES: tuple[Status, ...] = get_args(Status)

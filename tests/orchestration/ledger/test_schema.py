@@ -17,10 +17,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.exc import IntegrityError
 
-from medical_kg.orchestration.contract import SystemClock
-from medical_kg.orchestration.contract.errors import SchemaTooNew, SettingsError, StorageError
-from medical_kg.orchestration.ledger import dialect
-from medical_kg.orchestration.ledger.dialect import reading, writing
+from medical_kg.orchestration.contract import SystemClock, database
+from medical_kg.orchestration.contract.database import reading, writing
+from medical_kg.orchestration.contract.errors import SchemaTooNew, StorageError, TransientError
 from medical_kg.orchestration.ledger.sql import SqlLedger, open_ledger
 from medical_kg.orchestration.ledger.tables import HISTORY, METADATA, SCHEMA, VERSION_TABLE
 
@@ -165,21 +164,6 @@ def test_the_database_runs_as_it_should(ledger: SqlLedger) -> None:
     assert found == ["wal", 1, 1, 30_000]
 
 
-@pytest.mark.parametrize(
-    ("url", "message"),
-    [
-        ("medical_kg.db", "database_url is not a database URL; write e.g. sqlite:////"),
-        ("postgresql://ana:secret@host/kg", r"the ledger cannot live in postgresql://ana:\*\*\*@host/kg yet"),
-        ("sqlite://", "the ledger must outlive the process"),
-        ("sqlite:///:memory:", "the ledger must outlive the process"),
-    ],
-)
-def test_a_url_that_cannot_be_used_is_a_settings_error(url: str, message: str) -> None:
-    """The message shows the URL without its password and says what to write instead."""
-    with pytest.raises(SettingsError, match=message):
-        open_ledger(url)
-
-
 def test_a_database_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     """A missing folder and a file that is no database each say what to do."""
     with pytest.raises(StorageError, match=rf"{tmp_path}/no/kg.db: unable to open .*; see that its folder exists"):
@@ -191,12 +175,12 @@ def test_a_database_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
 
 def test_a_held_database_is_waited_for_and_then_named(url: str, monkeypatch: pytest.MonkeyPatch, make: Any) -> None:
     """A writer waits for the other one, for the busy timeout and not longer."""
-    monkeypatch.setattr(dialect, "BUSY_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_SECONDS", 0.05)
     ledger = open_ledger(url)
     with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         assert ledger.submissions() == []
-        with pytest.raises(StorageError, match="database is locked; another process has held it for"):
+        with pytest.raises(TransientError, match="database is locked; another process has held it for"):
             ledger.open_submission(make.new())
         other.execute("COMMIT")
     assert ledger.open_submission(make.new())[1]
@@ -209,40 +193,11 @@ def test_a_locked_database_is_not_opened(tmp_path: Path, monkeypatch: pytest.Mon
     query(path, "CREATE TABLE other (id INTEGER)")
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        monkeypatch.setattr(dialect, "BUSY_TIMEOUT_SECONDS", 0.05)
-        with pytest.raises(StorageError, match="database is locked"):
+        monkeypatch.setattr(database, "BUSY_TIMEOUT_SECONDS", 0.05)
+        with pytest.raises(TransientError, match="database is locked"):
             open_ledger(f"sqlite:///{path}")
         other.execute("COMMIT")
     open_ledger(f"sqlite:///{path}").close()
-
-
-class Switching:
-    """A connection whose database another process switches to the log at the same time."""
-
-    OperationalError = sqlite3.OperationalError
-
-    def __init__(self, refusals: list[str]) -> None:
-        self.refusals = refusals
-        self.tries = 0
-
-    def execute(self, statement: str) -> sqlite3.Cursor:
-        if statement.endswith("=WAL"):
-            self.tries += 1
-            if self.refusals:
-                raise sqlite3.OperationalError(self.refusals.pop())
-        # Any other database answers what this one's would: that it has no log yet.
-        return sqlite3.connect(":memory:").execute("PRAGMA journal_mode")
-
-
-def test_the_switch_to_the_log_is_tried_again() -> None:
-    """SQLite refuses it at once while another process is at it, whatever the busy timeout; other errors stand."""
-    busy = Switching(["database is locked"] * 3)
-    dialect._use_write_ahead_log(busy)
-    assert busy.tries == 4
-    broken = Switching(["disk I/O error"])
-    with pytest.raises(sqlite3.OperationalError, match="disk I/O error"):
-        dialect._use_write_ahead_log(broken)
-    assert broken.tries == 1
 
 
 def test_a_full_disk_is_named_and_nothing_is_lost(url: str, make: Any) -> None:

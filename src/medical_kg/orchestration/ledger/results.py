@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, delete, func, select
 
+from medical_kg.orchestration.contract.database import insert
 from medical_kg.orchestration.contract.errors import LedgerError
 from medical_kg.orchestration.ledger import batches, history
-from medical_kg.orchestration.ledger.dialect import insert
 from medical_kg.orchestration.ledger.records import dead_letter_of, dead_letter_row, record_of, record_row
 from medical_kg.orchestration.ledger.tables import DEAD_LETTERS, STAGE_RESULTS
 from medical_kg.orchestration.ledger.transitions import failure

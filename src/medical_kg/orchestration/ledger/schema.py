@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import inspect, text
 
+from medical_kg.orchestration.contract.database import reading, writing
 from medical_kg.orchestration.contract.errors import SchemaTooNew
-from medical_kg.orchestration.ledger.dialect import reading, writing
 from medical_kg.orchestration.ledger.tables import SCHEMA, VERSION_TABLE
 
 if TYPE_CHECKING:

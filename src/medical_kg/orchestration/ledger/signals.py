@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import RowMapping, func, insert, or_, select
 
+from medical_kg.orchestration.contract.database import insert as upsert
 from medical_kg.orchestration.ledger import batches, history
-from medical_kg.orchestration.ledger.dialect import insert as upsert
 from medical_kg.orchestration.ledger.records import Held, signal_of, values_of, wait_of, wait_row
 from medical_kg.orchestration.ledger.tables import BATCHES, SIGNALS, STAGE_RESULTS, WAITS
 

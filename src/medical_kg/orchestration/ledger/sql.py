@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from medical_kg.orchestration.contract import Clock, Signal, SystemClock
+from medical_kg.orchestration.contract.database import open_engine, reading, writing
 from medical_kg.orchestration.contract.errors import IllegalTransition, RecordNotFound
 from medical_kg.orchestration.ledger import batches, history, results, signals, submissions
 from medical_kg.orchestration.ledger.contract import (
@@ -21,7 +22,6 @@ from medical_kg.orchestration.ledger.contract import (
     Submission,
     Wait,
 )
-from medical_kg.orchestration.ledger.dialect import open_engine, reading, writing
 from medical_kg.orchestration.ledger.records import submission_of
 from medical_kg.orchestration.ledger.schema import bring_up_to_date
 from medical_kg.orchestration.ledger.transitions import check_at_work, check_generation, verdict

@@ -1,8 +1,8 @@
-"""The one place that knows which database the ledger is in: opening it, transactions, upsert.
+"""The workspace's database: how everybody who keeps tables in it opens it. The one place that knows which it is.
 
-SQLite runs with a write-ahead log, so that readers go on while one process writes, and waits up to 30 s for another
-writer. Writers begin with ``BEGIN IMMEDIATE``: two of them queue up instead of failing half-way. What other databases
-need besides (row locks) stands in the statements; SQLite ignores it.
+SQLite runs with a write-ahead log, so that readers go on while one process writes, with foreign keys, and waits up to
+30 s for another writer. Writers begin with ``BEGIN IMMEDIATE``: two of them queue up instead of failing half-way. What
+other databases need besides (row locks) stands in the statements; SQLite ignores it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sqlalchemy import create_engine, event, make_url
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from medical_kg.orchestration.contract.errors import SettingsError, StorageError
+from medical_kg.orchestration.contract.errors import SettingsError, StorageError, TransientError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +34,7 @@ def open_engine(url: str) -> Engine:
     """Return an engine for the database at ``url``; nothing is opened yet.
 
     Raises:
-        SettingsError: the URL cannot be read, or names a database the ledger cannot live in.
+        SettingsError: the URL cannot be read, or names a database that cannot be used.
     """
     engine = create_engine(_checked(url), connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
     event.listen(engine, "connect", _set_pragmas)
@@ -50,10 +50,13 @@ def _checked(url: str) -> URL:
         raise SettingsError(msg) from error
     shown = parsed.render_as_string(hide_password=True)
     if parsed.get_backend_name() != "sqlite":
-        msg = f"the ledger cannot live in {shown} yet; give a sqlite:/// URL"
+        msg = (
+            f"{shown} is {parsed.get_backend_name()}, where ledger, index and graph cannot be kept yet; give a "
+            "sqlite:/// URL"
+        )
         raise SettingsError(msg)
     if parsed.database in (None, "", ":memory:"):
-        msg = f"the ledger must outlive the process, which {shown} does not; name a file: sqlite:////path/to/file.db"
+        msg = f"what is kept must outlive the process, which {shown} does not; name a file: sqlite:////path/to/file.db"
         raise SettingsError(msg)
     return parsed
 
@@ -90,6 +93,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
     """One write transaction: committed at the end, rolled back on any error.
 
     Raises:
+        TransientError: another process held the database for longer than the busy timeout.
         StorageError: the database could not be written, e.g. because the disk is full.
     """
     with _translated(engine), engine.begin() as connection:
@@ -98,17 +102,13 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """One consistent view for reading; writers are not held up.
-
-    Raises:
-        StorageError: the database could not be read.
-    """
+    """One consistent view for reading; writers are not held up. Raises as ``writing`` does."""
     with _translated(engine), engine.execution_options(**READS).begin() as connection:
         yield connection
 
 
+HELD = f"another process has held it for {BUSY_TIMEOUT_SECONDS} s; end that process, or try again"
 ADVICE = {
-    "locked": f"another process has held it for {BUSY_TIMEOUT_SECONDS} s; end that process, or try again",
     "full": "make room on the disk; nothing was lost, go on with: medical-kg submissions resume",
     "readonly": "give this user the right to write the file and its folder",
     "unable to open": "see that its folder exists and that this user may write there",
@@ -124,7 +124,8 @@ def _translated(engine: Engine) -> Iterator[None]:
         yield
     except DBAPIError as error:
         said = str(error.orig)
-        advice = next((text for word, text in ADVICE.items() if word in said), "see the cause above")
         shown = engine.url.render_as_string(hide_password=True)
-        msg = f"the ledger's database {shown}: {said}; {advice}"
-        raise StorageError(msg) from error
+        if "locked" in said or "busy" in said:
+            raise TransientError(f"the database {shown}: {said}; {HELD}") from error
+        advice = next((text for word, text in ADVICE.items() if word in said), "see the cause above")
+        raise StorageError(f"the database {shown}: {said}; {advice}") from error
