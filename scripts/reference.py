@@ -141,6 +141,21 @@ def services() -> str:
     return table(["service", "what it gives"], ([f"`{name}`", what] for name, what in SERVICES.items()))
 
 
+def events() -> str:
+    """Return the events with their fields."""
+    import dataclasses
+
+    from medical_kg.orchestration.telemetry import events as module
+
+    def rows() -> Iterator[list[str]]:
+        for cls in vars(module).values():
+            if isinstance(cls, type) and issubclass(cls, module.Event) and not cls.__subclasses__():
+                names = ", ".join(f"`{field.name}`" for field in dataclasses.fields(cls))
+                yield [f"`{cls.__name__}`", first_paragraph(cls), names]
+
+    return table(["event", "meaning", "fields"], rows())
+
+
 def pipeline_fields(name: str) -> Callable[[], str]:
     """Return a region with the fields of one model of the pipeline file."""
 
@@ -198,6 +213,7 @@ REGIONS: Mapping[str, Callable[[], str]] = {
     "built-in-stages": built_in_stages,
     "state-keys": state_keys,
     "services": services,
+    "events": events,
     "pipeline": pipeline_fields("PipelineSpec"),
     "metadata": pipeline_fields("MetadataSpec"),
     "stage": pipeline_fields("StageSpec"),

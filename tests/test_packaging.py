@@ -139,6 +139,7 @@ def test_an_outside_stage_type_comes_and_goes_with_its_package(
     listed = json.loads(environment.run("medical-kg", "plugins", "list", "--json").stdout)
     (row,) = [row for row in listed if row["name"] == "readability"]
     assert (row["distribution"], row["version"]) == ("medical-kg-readability", "0.1.0")
+    environment.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", str(EXAMPLE / "tests"))
     environment.run("medical-kg", "pipelines", "check", str(PIPELINE))
     environment.run("medical-kg", "run", str(PIPELINE), "--input", str(documents), "--engine", "plain")
     (submission,) = json.loads(environment.run("medical-kg", "submissions", "list", "--json").stdout)
