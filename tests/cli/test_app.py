@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -145,9 +147,26 @@ def test_as_a_program_it_has_the_same_streams_and_codes(program: Any) -> None:
 
 def test_a_closed_pipe_is_no_traceback(program: Any, here: Path) -> None:
     """A reader that goes away, as ``head`` does, leaves no traceback behind."""
-    import subprocess
-    import sys
-
     command = f"{sys.executable} -c 'from medical_kg.cli import main; main()' pipelines schema | head -c 1"
     done = subprocess.run(["bash", "-c", command], cwd=here, capture_output=True, text=True, check=False)
     assert (done.stdout, "Traceback" in done.stderr) == ("{", False)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--help"], ["--version"], ["plugins", "list"], ["pipelines", "list"], ["pipelines", "check", "auto"]],
+    ids=" ".join,
+)
+def test_what_only_looks_imports_nothing_heavy(program: Any, words: list[str]) -> None:
+    """Help, listing and checking start quickly: no Dagster, database, numpy or model is imported."""
+    script = (
+        "import sys\nfrom medical_kg.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
+        "heavy = {'dagster', 'sqlalchemy', 'alembic', 'numpy', 'onnxruntime', 'lxml', 'httpx2'}\n"
+        "print('heavy:', sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *words],
+        cwd=program.folder, env=program.environment(), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1] == "heavy: []"

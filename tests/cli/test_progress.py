@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 
 import pytest
-from rich.console import Console
 
-from medical_kg.cli.output import counts, moment, number, plural, seconds, table
+from medical_kg.cli.output import counts, moment, number, plural, seconds
 from medical_kg.cli.progress import line_of, shown
 from medical_kg.cli.report import example
 from medical_kg.cli.state import State
@@ -59,33 +59,43 @@ def test_each_event_has_its_line() -> None:
     assert [line_of(event) for event in EVENTS] == LINES
 
 
-def played(state: State, *, terminal: bool = False) -> str:
-    stream = io.StringIO()
-    state.errors = Console(file=stream, force_terminal=terminal, width=120, highlight=False)
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def played(state: State, stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("TERM", "xterm")
     with shown(state, 8) as events:
         for event in EVENTS:
             events.emit(event)
     return stream.getvalue()
 
 
-def test_lines_where_there_is_no_terminal() -> None:
+def test_lines_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a terminal: one plain line per event with the batch, no control characters."""
-    text = played(State())
+    text = played(State(), io.StringIO(), monkeypatch)
     assert text.splitlines() == [f"batch s1-0001: {line}" for line in LINES if line] + ["batch s1-0001 failed"]
 
 
-def test_bars_on_a_terminal() -> None:
+def test_bars_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a terminal: a bar for the running batch, which goes away, and the same lines above it."""
-    text = played(State(), terminal=True)
+    text = played(State(), Terminal(), monkeypatch)
     assert "\x1b[" in text
     assert [line for line in LINES if line and f"  {line}" not in text] == []
     assert "batch s1-0001 failed" in text
 
 
-@pytest.mark.parametrize("state", [State(json=True), State(log_format="json")], ids=["json", "log"])
-def test_no_progress_for_programs(state: State) -> None:
-    """With ``--json`` or a log in JSON there is no progress."""
-    assert played(state) == ""
+@pytest.mark.parametrize(
+    "state", [State(json=True), State(log_format="json"), State(verbose=True)], ids=["json", "log", "verbose"]
+)
+def test_no_progress_for_programs_or_beside_a_full_log(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With ``--json``, ``-v`` or a log in JSON there is no progress, not even on a terminal."""
+    assert played(state, Terminal(), monkeypatch) == ""
 
 
 @pytest.mark.parametrize(
@@ -120,13 +130,27 @@ def test_numbers_and_times() -> None:
     assert (plural(1, "batch"), plural(2, "batch"), plural(0, "item")) == ("1 batch", "2 batches", "0 items")
 
 
-def test_a_table_shows_cells_as_they_are() -> None:
-    """Square brackets in a cell are text, and long cells are folded, not cut off."""
-    console = Console(file=io.StringIO(), width=20)
-    console.print(table(("a",), [("[red]x[/red]",), ("x" * 50,)]))
-    text = console.file.getvalue()
+ROWS = [("[red]x[/red]", 7), ("y" * 50, 12)]
+
+
+def test_a_table_in_a_pipe_has_a_line_per_row(capsys: pytest.CaptureFixture[str]) -> None:
+    """In a pipe, columns are aligned, numbers to the right, and no row is broken."""
+    State().print_table(("name", "count"), [*ROWS, ("two\nlines", 3)], right=("count",))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in lines] == ["name", "[red]x[/red]", "y" * 50, "two lines"]
+    assert [line[-2:] for line in lines] == ["nt", " 7", "12", " 3"]
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_a_table_on_a_terminal_is_folded_to_its_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal, long cells are folded, not cut off, and square brackets are text."""
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setenv("COLUMNS", "30")
+    State().print_table(("name", "count"), ROWS, right=("count",))
+    text = stream.getvalue()
     assert "[red]x[/red]" in text
-    assert text.count("x") == 51
+    assert text.count("y") == 50
     assert "…" not in text
 
 

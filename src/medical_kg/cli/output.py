@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -10,18 +10,30 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[str] = ()) -> Table:
-    """Return a table; long cells are folded, never cut off, and ``right`` names the columns of numbers."""
+def aligned(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collection[str] = ()) -> list[str]:
+    """Return the lines of a table for a pipe: each row on one line, whatever its length, and no rich imported."""
+    lines = [[" ".join(cell.splitlines()) for cell in row] for row in (columns, *rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if name in right else cell.ljust(width)
+            for cell, width, name in zip(line, widths, columns, strict=True)
+        ).rstrip()
+        for line in lines
+    ]
+
+
+def folded(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Collection[str] = ()) -> Table:
+    """Return a table for a terminal; long cells are folded, never cut off."""
     from rich.table import Table
     from rich.text import Text
 
     made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    numbers = set(right)
     for column in columns:
-        made.add_column(column, overflow="fold", justify="right" if column in numbers else "left")
+        made.add_column(column, overflow="fold", justify="right" if column in right else "left")
     for row in rows:
         # As Text: what is shown comes from files and plugins, and square brackets in it are no markup.
-        made.add_row(*(Text(str(cell)) for cell in row))
+        made.add_row(*map(Text, row))
     return made
 
 

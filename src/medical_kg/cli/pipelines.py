@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from medical_kg.cli.errors import WRONG_REQUEST
-from medical_kg.cli.output import plural, table
+from medical_kg.cli.output import plural
 from medical_kg.cli.state import Json, State, state_of
 from medical_kg.orchestration.contract.errors import PipelineNotFound
 
@@ -42,7 +42,7 @@ def list_pipelines(ctx: typer.Context, *, json: Json = False) -> None:
         )
         return
     rows = [(e.name, e.description(), "shipped" if e.shipped else e.path) for e in entries]
-    state.console.print(table(("name", "description", "from"), rows))
+    state.print_table(("name", "description", "from"), rows)
 
 
 @app.command("check")

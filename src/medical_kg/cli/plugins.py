@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medical_kg.cli.output import table
 from medical_kg.cli.plugged import shadowed
 from medical_kg.cli.state import Json, State, state_of
 from medical_kg.orchestration.contract.errors import PluginConflict, PluginNotFound, UsageError, near
@@ -31,7 +30,7 @@ def list_plugins(ctx: typer.Context, *, door: Door = None, json: Json = False) -
     if state.json:
         state.print_json(rows)
         return
-    state.console.print(table(COLUMNS, ([row[column] for column in COLUMNS] for row in rows)))
+    state.print_table(COLUMNS, ([row[column] for column in COLUMNS] for row in rows))
     for row in rows:
         if row["reason"]:
             state.note(f"{row['name']} ({row['door']}) is {row['status']}: {row['reason']}")
@@ -122,7 +121,7 @@ def _show(state: State, facts: Mapping[str, Any]) -> None:
     if config := facts.get("config"):
         state.print("  config:")
         rows = [("  ", one["field"], one["type"], one["default"], one["description"]) for one in config]
-        state.console.print(table(("  ", "field", "type", "default", "description"), rows))
+        state.print_table(("  ", "field", "type", "default", "description"), rows)
     elif facts["door"] == STAGES:
         state.print(f"  {'config:':<15} none")
     state.print()

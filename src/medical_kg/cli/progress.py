@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+import typer
 
 from medical_kg.cli.output import counts, plural, seconds
 from medical_kg.orchestration.telemetry.events import (
@@ -39,12 +42,12 @@ def shown(state: State, stages: int) -> Iterator[Events]:
         yield events  # the log tells everything
     elif state.json:
         yield events
-    elif state.errors.is_terminal:
+    elif sys.stderr.isatty():
         with _bars(state) as bars:
             events.subscribe(Bars(bars, stages))
             yield events
     else:
-        events.subscribe(Lines(lambda line: state.errors.print(line, soft_wrap=True, markup=False)))
+        events.subscribe(Lines(lambda line: typer.echo(line, err=True)))
         yield events
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from medical_kg.cli import errors
-from medical_kg.cli.output import counts, moment, plural, seconds, table
+from medical_kg.cli.output import counts, moment, plural, seconds
 
 if TYPE_CHECKING:
     from medical_kg.cli.state import State
@@ -59,7 +59,7 @@ def show_stages(state: State, report: Report) -> None:
         )
         for total in report.stages
     ]
-    state.console.print(table(COLUMNS, rows, right=COLUMNS[4:]))
+    state.print_table(COLUMNS, rows, right=COLUMNS[4:])
 
 
 def told_errors(state: State, report: Report) -> list[str]:

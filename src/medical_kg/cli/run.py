@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from medical_kg.cli.output import table
 from medical_kg.cli.state import Json, State, state_of
 from medical_kg.orchestration.contract.errors import UsageError
 
@@ -132,7 +131,7 @@ def show_plan(state: State, plan: Plan) -> None:
     state.print(f"{plan.path}, batches of {plan.batch_size:,} items; nothing has been run")
     state.print()
     rows = [(s.name, s.type.name, _reads(s), s.policy_name, _config(s)) for s in plan.stages]
-    state.console.print(table(PLAN_COLUMNS, rows))
+    state.print_table(PLAN_COLUMNS, rows)
 
 
 def _plain(stage: PlannedStage) -> dict[str, Any]:

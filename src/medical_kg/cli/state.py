@@ -6,6 +6,7 @@ import logging
 import os
 import shlex
 import sys
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
+from medical_kg.cli import output
 from medical_kg.orchestration.contract.errors import UsageError
 
 if TYPE_CHECKING:
@@ -94,11 +96,21 @@ class State:
         if self.log_format == "json":
             logger.info(text)
         elif not self.json:
-            self.errors.print(text, soft_wrap=True, markup=False)
+            typer.echo(text, err=True)
 
     def print(self, text: str = "") -> None:
         """Print a line of a result."""
-        self.console.print(text, soft_wrap=True, markup=False)
+        typer.echo(text)
+
+    def print_table(
+        self, columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Collection[str] = ()
+    ) -> None:
+        """Print a table; ``right`` names the columns of numbers. A terminal gets it folded to its width."""
+        cells = [[str(cell) for cell in row] for row in rows]
+        if sys.stdout.isatty():
+            self.console.print(output.folded(columns, cells, right=right))
+        else:
+            typer.echo("\n".join(output.aligned(columns, cells, right=right)))
 
     def print_json(self, data: Any) -> None:
         """Print a result as JSON."""

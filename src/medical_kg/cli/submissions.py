@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medical_kg.cli.output import moment, plural, table
+from medical_kg.cli.output import moment, plural
 from medical_kg.cli.run import EngineChoice, Strict, yaml_value
 from medical_kg.cli.run import resume as resume_run
 from medical_kg.cli.state import Json, State, state_of
@@ -40,7 +40,7 @@ def list_submissions(
         state.print_json([one.model_dump(mode="json") for one in found])
         return
     rows = [(s.id, s.pipeline, s.status, moment(s.created_at), s.tenant, s.input.get("input", "")) for s in found]
-    state.console.print(table(("id", "pipeline", "status", "created", "tenant", "input"), rows))
+    state.print_table(("id", "pipeline", "status", "created", "tenant", "input"), rows)
 
 
 @app.command("show")
@@ -59,7 +59,7 @@ def show_submission(ctx: typer.Context, ident: Ident, *, json: Json = False) -> 
     _show_head(state, report)
     show_stages(state, report)
     state.print()
-    state.console.print(table(BATCHES, (_batch_row(batch, found) for batch in report.batches), right=("retries",)))
+    state.print_table(BATCHES, (_batch_row(batch, found) for batch in report.batches), right=("retries",))
     state.print()
     for stage, origin in _provenance(found).items():
         state.print(f"{stage}: {origin}")
@@ -111,7 +111,7 @@ def list_dead_letters(
         state.print_json([letter.model_dump(mode="json") for letter in found])
         return
     rows = [(one.stage, one.item_id, f"{one.error}: {one.message}", one.attempts, one.status) for one in found]
-    state.console.print(table(("stage", "item", "reason", "attempts", "status"), rows, right=("attempts",)))
+    state.print_table(("stage", "item", "reason", "attempts", "status"), rows, right=("attempts",))
 
 
 @app.command("signal")
