@@ -117,6 +117,23 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
+def test_the_files_named_on_a_page_exist() -> None:
+    """A path in backticks is a file of the checkout or of the package; capitals stand for any name."""
+    homes = (ROOT, ROOT / "src", ROOT / "src" / "medical_kg", ROOT / "examples" / "medical-kg-readability")
+    named = [
+        (page.name, path)
+        for page in PAGES
+        if page.name != "migrate.md"  # names files of the old runtime
+        for path in re.findall(r"`([\w./-]+/[\w.-]+\.(?:py|yaml|md))`", page.read_text(encoding="utf-8"))
+    ]
+    assert named
+    assert [name for name in named if not re.search("[A-Z]{4}", name[1]) and not in_any(homes, name[1])] == []
+
+
+def in_any(homes: tuple[Path, ...], path: str) -> bool:
+    return any((home / path).exists() for home in homes)
+
+
 @cache
 def reference(name: str) -> str:
     return (DOCS / "reference" / f"{name}.md").read_text(encoding="utf-8")
