@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from medical_kg.orchestration.contract.errors import ContractError, MetadataError
+from medical_kg.orchestration.contract.metadata import StageMetadata
 from medical_kg.orchestration.contract.stage import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from medical_kg.orchestration.contract.context import StageContext
-    from medical_kg.orchestration.contract.metadata import StageMetadata
 
 
 class LegacyStage(Protocol):
@@ -51,8 +51,11 @@ def adapt(builder: Callable[[LegacyDefinition], LegacyStage], metadata: StageMet
     called per item; a stream cannot be adapted, since the old contract had none.
 
     Raises:
-        MetadataError: the builder is not callable, or the metadata asks for stream mode or ``items_per_call``.
+        MetadataError: the builder is not callable, the metadata is no ``StageMetadata``, or it asks for stream mode or
+            ``items_per_call``.
     """
+    if not isinstance(metadata, StageMetadata):
+        raise MetadataError(f"adapted builder {builder!r}", "metadata", metadata, "must be a StageMetadata record")
     plugin = f"stage type {metadata.stage_type!r}"
     if not callable(builder):
         raise MetadataError(plugin, "builder", builder, "must be callable")

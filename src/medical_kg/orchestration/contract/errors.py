@@ -34,7 +34,7 @@ An error carries its facts as attributes; the message is built from them here, s
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -51,9 +51,19 @@ def near(name: str, known: Iterable[str]) -> str:
 
 
 class MedicalKGError(Exception):
-    """Root of every error this package raises on purpose."""
+    """Root of every error this package raises on purpose. It can be pickled: workers raise it too."""
 
     exit_code = 1
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Rebuild from the finished message and the facts, whatever the constructor takes."""
+        return _rebuilt, (type(self), self.args), self.__dict__
+
+
+def _rebuilt(kind: type[MedicalKGError], args: tuple[Any, ...]) -> MedicalKGError:
+    error = kind.__new__(kind)
+    error.args = args
+    return error
 
 
 class UsageError(MedicalKGError):

@@ -89,18 +89,22 @@ class StageMetadata:
         refuse(isinstance(self.version, str) and _is_version(self.version), "version", "must be like '1.0.0'")
         described = isinstance(self.description, str) and bool(self.description.strip())
         refuse(described, "description", "must be a sentence for people")
-        policy_ok = self.default_policy is None or (isinstance(self.default_policy, str) and bool(self.default_policy))
-        refuse(policy_ok, "default_policy", "must be the name of a policy, or None")
+        policy = self.default_policy
+        refuse(
+            policy is None or (isinstance(policy, str) and bool(policy.strip())),
+            "default_policy",
+            "must be the name of a policy, or None",
+        )
         needs_ok = isinstance(self.needs, tuple) and all(isinstance(n, str) and n.isidentifier() for n in self.needs)
         refuse(needs_ok, "needs", "must be a tuple of service names")
 
     def _check_keys(self) -> None:
         refuse = self._refuse_unless
-        reads_ok = isinstance(self.reads, tuple) and all(isinstance(r, (StateKey, OptionalRead)) for r in self.reads)
+        reads_ok = isinstance(self.reads, tuple) and all(isinstance(_key(read), StateKey) for read in self.reads)
         refuse(reads_ok, "reads", "must be a tuple of StateKey or optional(StateKey)")
         writes_ok = isinstance(self.writes, tuple) and all(isinstance(w, StateKey) for w in self.writes)
         refuse(writes_ok, "writes", "must be a tuple of StateKey")
-        keys = tuple(read.key if isinstance(read, OptionalRead) else read for read in self.reads)
+        keys = tuple(map(_key, self.reads))
         refuse(len(set(keys)) == len(keys), "reads", "names a key twice")
         refuse(len(set(self.writes)) == len(self.writes), "writes", "names a key twice")
         object.__setattr__(self, "read_keys", keys)
@@ -140,6 +144,10 @@ class StageMetadata:
         is_model = isinstance(model, type) and issubclass(model, BaseModel)
         refuse(is_model, "config_model", "must be a pydantic model")
         refuse(model.model_config.get("extra") == "forbid", "config_model", 'must set extra="forbid"')
+
+
+def _key(read: Any) -> Any:
+    return read.key if isinstance(read, OptionalRead) else read
 
 
 def _is_version(text: str) -> bool:

@@ -13,8 +13,8 @@ from medical_kg.orchestration.contract.errors import MetadataError
 
 T = TypeVar("T")
 
-RESERVED = frozenset({"batch", "config", "context", "ctx", "done", "item", "self", "state"})
-"""Names that mean something else where a state key's name is used: as an argument or an output."""
+RESERVED = frozenset({"batch", "config", "context", "ctx", "done", "item", "items", "self", "state", "type"})
+"""Names that mean something else where a state key's name is used: as an argument, an output, in later Pythons."""
 
 MergeRule = Literal["forbid", "append"]
 
@@ -24,7 +24,7 @@ class StateKey(Generic[T]):
     """A named, typed slot of a batch's state. Two keys of one name are the same slot.
 
     Args:
-        name: a Python identifier; stages receive the value as the argument of this name.
+        name: a Python identifier of ASCII characters; stages receive the value as the argument of this name.
         type: ``list[Record]``, or a single type for a value without items, such as a receipt.
         id: how an item is identified: a callable, or the name of an attribute. Records of different keys join by id,
             never by position. Needed by keys that a stage reads in item mode.
@@ -51,7 +51,7 @@ class StateKey(Generic[T]):
         """Refuse a wrong name, type, accessor, codec or merge rule."""
         if reason := wrong_name(self.name):
             raise self._wrong("name", self.name, reason)
-        if self.type is None:
+        if not (_is_type(self.type) and _is_type(self.item_type)):
             raise self._wrong("type", self.type, "a key needs a type, e.g. list[Record]")
         if self.merge not in ("forbid", "append"):
             raise self._wrong("merge", self.merge, "must be 'forbid' or 'append'")
@@ -59,8 +59,8 @@ class StateKey(Generic[T]):
             raise self._wrong("merge", self.merge, "only a list can be appended to")
         if self.codec is None:
             object.__setattr__(self, "codec", JsonLines(self.type))
-        elif not isinstance(self.codec, Codec):
-            raise self._wrong("codec", self.codec, "must have suffix, encode and decode")
+        elif isinstance(self.codec, type) or not isinstance(self.codec, Codec):
+            raise self._wrong("codec", self.codec, "must be an object with suffix, encode and decode")
         for name in ("id", "root"):
             object.__setattr__(self, f"{name}_of", self._accessor(name))
 
@@ -83,7 +83,7 @@ class StateKey(Generic[T]):
     @property
     def item_type(self) -> Any:
         """The type of one record, or of the single value."""
-        return get_args(self.type)[0] if self.is_list else self.type
+        return next(iter(get_args(self.type)), None) if self.is_list else self.type
 
     def __eq__(self, other: object) -> bool:
         """Keys are equal when their names are."""
@@ -120,12 +120,18 @@ def optional(key: StateKey[Any]) -> OptionalRead:
     return OptionalRead(key)
 
 
+def _is_type(given: Any) -> bool:
+    """Whether it says what a value is: a class, ``Any``, a generic like ``dict[str, int]``, a union or an alias."""
+    plain = isinstance(given, type) and given is not list
+    return plain or given is Any or get_origin(given) is not None or hasattr(given, "__value__")
+
+
 def wrong_name(name: object) -> str | None:
     """Return why ``name`` cannot name a state key, or None when it can."""
-    if not isinstance(name, str) or not name.isidentifier():
-        return "must be a Python identifier"
-    if keyword.iskeyword(name) or keyword.issoftkeyword(name):
-        return "is a Python keyword"
+    if not isinstance(name, str) or not name.isascii() or not name.isidentifier():
+        return "must be a Python identifier of ASCII letters, digits and underscores"
     if name in RESERVED or name.startswith("_"):
         return f"is reserved; reserved are {', '.join(sorted(RESERVED))} and names that begin with an underscore"
+    if keyword.iskeyword(name) or keyword.issoftkeyword(name):
+        return "is a Python keyword"
     return None

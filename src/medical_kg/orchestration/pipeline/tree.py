@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from medical_kg.orchestration.contract.errors import UsageError
 from medical_kg.orchestration.pipeline.problems import Path, Place, Problem
 
 MAX_NODES = 10_000
 MAX_DEPTH = 32
 
 
-class LoadFailed(Exception):
+class LoadFailed(UsageError):
     """The text cannot be read; the problem says why."""
 
     def __init__(self, problem: Problem) -> None:
