@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 logger = logging.getLogger(__name__)
@@ -121,13 +121,17 @@ class Events:
         self._lock = threading.Lock()
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
-        """Add a subscriber; the returned function takes it away again."""
+        """Add a subscriber; the returned function takes it away again (once: calling it again does nothing)."""
         with self._lock:
             self._subscribers.append(subscriber)
+        subscribed = True
 
         def unsubscribe() -> None:
+            nonlocal subscribed
             with self._lock:
-                self._subscribers.remove(subscriber)
+                if subscribed:
+                    self._subscribers.remove(subscriber)
+                    subscribed = False
 
         return unsubscribe
 
@@ -153,7 +157,7 @@ LEVELS: Mapping[type[Event], int] = {
 def log_event(event: Event) -> None:
     """Write an event to the log ``medical_kg.events``; its fields go along as ``extra={"event": …}``."""
     name = type(event).__name__
-    fields: dict[str, Any] = asdict(event)
-    said = " ".join(f"{key}={value}" for key, value in fields.items() if key not in ("at", "submission_id") and value)
+    facts: dict[str, Any] = {known.name: getattr(event, known.name) for known in fields(event)}
+    said = " ".join(f"{key}={value}" for key, value in facts.items() if key not in ("at", "submission_id") and value)
     level = LEVELS.get(type(event), logging.INFO)
-    logging.getLogger("medical_kg.events").log(level, "%s %s", name, said, extra={"event": {"name": name, **fields}})
+    logging.getLogger("medical_kg.events").log(level, "%s %s", name, said, extra={"event": {"name": name, **facts}})
