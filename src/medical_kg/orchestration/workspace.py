@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from medical_kg.orchestration.contract import SystemClock
-from medical_kg.orchestration.contract.errors import SettingsError, StorageError
+from medical_kg.orchestration.contract.errors import SettingsError, StorageError, near
 from medical_kg.orchestration.registry import Installation, PluginSettings
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ LEASE_SECONDS = 60.0
 class StorageSettings(BaseModel):
     """Table ``[workspace]``: where things are kept, when not in the folder, and where pipelines are looked for.
 
-    ``database_url`` is an SQLAlchemy URL, ``checkpoints`` a folder or an fsspec URL, ``pipelines`` holds more folders
-    (relative to the settings file).
+    ``database_url`` is an SQLAlchemy URL, ``checkpoints`` a folder or an fsspec URL, ``pipelines`` holds more folders.
+    Relative folders, and the relative path of an SQLite database, are taken from where the settings file is.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -90,14 +90,27 @@ class Workspace:
         return cls(root or Path(os.environ.get(ENVIRONMENT) or FOLDER), clock=clock)
 
     def settings(self, table: str) -> Mapping[str, Any]:
-        """Return one table of the settings as written, empty where there is none."""
-        found = getattr(self._settings, table, {})
-        return found.model_dump(mode="json") if isinstance(found, BaseModel) else found
+        """Return one table of the settings, empty where there is none.
+
+        Raises:
+            SettingsError: the settings have a plain value of this name instead of a table.
+        """
+        if table in Settings.model_fields:
+            ours: Mapping[str, Any] = getattr(self._settings, table).model_dump(mode="json")
+            return ours
+        found = (self._settings.model_extra or {}).get(table, {})
+        if not isinstance(found, Mapping):
+            raise SettingsError(f"{self.settings_path}: {table} must be a table, [{table}], not {found!r}")
+        return found
 
     @property
     def database_url(self) -> str:
         """The database of ledger, index and graph."""
-        return self._settings.workspace.database_url or f"sqlite:///{self.root / 'medical-kg.db'}"
+        url = self._settings.workspace.database_url or f"sqlite:///{self.root / 'medical-kg.db'}"
+        path = url.removeprefix("sqlite:///")
+        # From the working directory, as SQLAlchemy takes it, each place would have a database of its own.
+        is_relative = path != url and path and not path.startswith(("/", ":memory:", "file:"))
+        return f"sqlite:///{self._beside_settings(Path(path))}" if is_relative else url
 
     @property
     def pipeline_folders(self) -> tuple[Path, ...]:
@@ -119,7 +132,9 @@ class Workspace:
         """The checkpoint store."""
         from medical_kg.orchestration.checkpoints import CheckpointStore
 
-        return CheckpointStore(self._settings.workspace.checkpoints or str(self.root / "checkpoints"))
+        place = self._settings.workspace.checkpoints or str(self.root / "checkpoints")
+        is_url = "://" in place or place.startswith("file:")
+        return CheckpointStore(place if is_url else self._beside_settings(Path(place)))
 
     @cached_property
     def files(self) -> Files:
@@ -176,7 +191,7 @@ def read_settings(root: Path) -> tuple[Path | None, Settings]:
     for path in (root / SETTINGS_FILE, root.parent / SETTINGS_FILE):
         try:
             text = path.read_text(encoding="utf-8")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             continue
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"{path} cannot be read: {error}") from error
@@ -190,5 +205,14 @@ def _parse(path: Path, text: str) -> Settings:
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path} is not valid TOML: {error}") from error
     except ValidationError as error:
-        problems = "; ".join(f"[{'.'.join(map(str, e['loc']))}] {e['msg']}" for e in error.errors())
+        problems = "; ".join(_said(found["loc"], found["type"], found["msg"]) for found in error.errors())
         raise SettingsError(f"{path}: {problems}") from error
+
+
+def _said(place: tuple[int | str, ...], kind: str, message: str) -> str:
+    table, *inside = map(str, place)
+    where = f"[{table}] {'.'.join(inside)}".strip()
+    if kind != "extra_forbidden":
+        return f"{where}: {message}"
+    model = Settings.model_fields[table].annotation
+    return f"{where}: there is no such setting; {near(inside[0], getattr(model, 'model_fields', {}))}"
