@@ -67,7 +67,8 @@ def run_stage(stage_type: type[Stage[Any]], config: Mapping[str, Any] | None = N
         keywords: one per key it reads (optional reads may be left out), and any of ``input`` (what ``ctx.input``
             holds), ``conditions`` (the pipeline's named conditions), ``services`` (in place of the fakes),
             ``stage_name``, ``workspace`` (a folder, e.g. ``tmp_path``, for stages that need one), ``policy``,
-            ``clock``, ``sequence``, ``timed_out``; for a stream stage ``cursor`` and ``limit``.
+            ``clock``, ``sequence``, ``timed_out``; for a stream stage ``cursor`` and ``limit``. Where a key read has
+            one of these names, the keyword gives the key.
 
     Raises:
         ContractError: a needed read is missing, or the stage broke its contract.
@@ -75,12 +76,14 @@ def run_stage(stage_type: type[Stage[Any]], config: Mapping[str, Any] | None = N
         Exception: what a batch or stream stage raised.
     """
     metadata = stage_type.metadata
-    asked = _Asked(**{name: keywords.pop(name) for name in list(keywords) if name in _Asked.__dataclass_fields__})
+    ours = _Asked.__dataclass_fields__.keys() - {key.name for key in metadata.read_keys}
+    asked = _Asked(**{name: keywords.pop(name) for name in list(keywords) if name in ours})
     reads = _reads(metadata, keywords)
     name = asked.stage_name or metadata.stage_type
     validated = metadata.config_model.model_validate(dict(config or {}))
-    stage = stage_type(stage_type.configure(validated, stage=name, conditions=asked.conditions))
-    ctx = _context(metadata, name, stage.config, asked)
+    completed = stage_type.configure(validated, stage=name, conditions=asked.conditions)
+    ctx = _context(metadata, name, completed, asked)
+    stage = stage_type(completed)
     retries: list[BaseException] = []
     guard = Guard(asked.policy, ctx, lambda _attempt, _delay, error: retries.append(error), lambda: 0.5)
     guard(stage.open, ctx)
@@ -104,7 +107,8 @@ def _reads(metadata: StageMetadata, given: dict[str, Any]) -> dict[str, Any]:
     plugin = f"stage type {metadata.stage_type!r}"
     known = {key.name for key in metadata.read_keys}
     if unknown := given.keys() - known:
-        raise ContractError(plugin, f"it does not read {', '.join(sorted(unknown))}; it reads {sorted(known)}")
+        what = f"it does not read {', '.join(sorted(unknown))}; it reads {', '.join(sorted(known)) or 'nothing'}"
+        raise ContractError(plugin, f"{what}; run_stage also takes {', '.join(_Asked.__dataclass_fields__)}")
     optional = {key.name for key in metadata.optional_keys}
     if missing := known - given.keys() - optional:
         raise ContractError(plugin, f"it was run without {', '.join(sorted(missing))}, which it reads")
