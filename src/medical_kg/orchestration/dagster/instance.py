@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from dagster import DagsterInstance
@@ -19,14 +20,18 @@ telemetry:
   enabled: false
 nux:
   enabled: false
-# What stages log from warnings up is shown with their run; their standard output is not captured, which would cost
-# two processes a step.
+# What stages log is shown with their run; their standard output is not captured, which would cost two processes a step.
 python_logs:
   managed_python_loggers: [medical_kg.stage]
-  python_log_level: WARNING
+  python_log_level: INFO
 compute_logs:
   module: dagster._core.storage.noop_compute_log_manager
   class: NoOpComputeLogManager
+event_log_storage:
+  module: medical_kg.orchestration.dagster.storage
+  class: WorkspaceEventLogStorage
+  config:
+    base_dir: {home}
 """
 
 
@@ -37,7 +42,7 @@ def dagster_home(workspace: Workspace) -> Path:
         home.mkdir(parents=True, exist_ok=True)
         settings = home / "dagster.yaml"
         if not settings.exists():
-            settings.write_text(SETTINGS, encoding="utf-8")
+            settings.write_text(SETTINGS.format(home=json.dumps(str(home / "history"))), encoding="utf-8")
     except OSError as error:
         raise StorageError(f"Dagster's folder {home} cannot be made: {error.strerror or error}") from error
     return home
