@@ -17,8 +17,11 @@ from typing import Any, Literal
 
 from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import field_validator
+
+from medical_kg.orchestration.contract.model import Model
 
 Status = Literal["installed", "blocked", "incompatible", "broken"]
 
@@ -28,17 +31,22 @@ ENTRY_POINTS = "entry_points.txt"
 OBJECT = re.compile(r"\w+(\.\w+)*\s*(:\s*\w+(\.\w+)*)?\s*(\[.*\])?")
 """``module:attribute``, and the extras that old entry points may name."""
 
+HEADER = re.compile(r"^(Name|Version|Requires-Dist):(.*)", re.IGNORECASE | re.MULTILINE)
+"""The headers of METADATA that matter here."""
+ON_CORE = re.compile(r"medical[-_.]+kg(?![\w.-])", re.IGNORECASE)
+"""The beginning of a requirement on this distribution, in any spelling; on something else is not ours to judge."""
+PLAIN = re.compile(r"[\w.-]+\s*([<>=!~][\w\s.,<>=!~*+-]*)?")
+"""A requirement without extras, address and marker: the common case, for which the full parser is slow."""
+
 logger = logging.getLogger(__name__)
 
 
-class PluginSettings(BaseModel):
+class PluginSettings(Model):
     """Table ``[plugins]`` of the settings: which distributions may provide plugins, and whose claim counts.
 
     ``allow`` (when given) and ``deny`` hold names of distributions and are applied before anything is imported;
     ``prefer`` maps a plugin's name to the distribution whose claim to it counts.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     allow: tuple[str, ...] | None = None
     deny: tuple[str, ...] = ()
@@ -156,9 +164,8 @@ def _about(distribution: importlib.metadata.Distribution, folder_name: str, dama
     text, unreadable = _read(distribution, "METADATA")
     text = text or _read(distribution, "PKG-INFO")[0]
     found: dict[str, list[str]] = {"name": [], "version": [], "requires-dist": []}
-    for line in text.partition("\n\n")[0].split("\n"):
-        header, _, value = line.partition(":")
-        found.get(header.lower(), []).append(value.strip())
+    for header, value in HEADER.findall(text.partition("\n\n")[0]):
+        found[header.lower()].append(value.strip())
     lacking = [header for header in ("Name", "Version") if not any(found[header.lower()])]
     damage = damage or unreadable or (f"its METADATA has no {' and no '.join(lacking)}" if lacking else "")
     name, version = (next(iter(found[header]), "") for header in ("name", "version"))
@@ -210,15 +217,20 @@ def _misfit(requires: Iterable[str]) -> str | None:
     """Return why a distribution with these requirements does not fit this release, or None when it does."""
     from medical_kg import __version__ as ours
 
-    for line in requires:
-        # Parsing a requirement costs more than reading it; what is on something else is not ours to judge.
-        if canonicalize_name(re.split(r"[^\w.-]", line, maxsplit=1)[0]) != CORE:
-            continue
+    for line in filter(ON_CORE.match, requires):
         try:
-            requirement = Requirement(line)
-            applies = requirement.marker is None or requirement.marker.evaluate()
-        except (InvalidRequirement, UndefinedComparison, UndefinedEnvironmentName) as error:
+            specifier = _specifier(line)
+        except (InvalidRequirement, InvalidSpecifier, UndefinedComparison, UndefinedEnvironmentName) as error:
             return f"its requirement {line!r} cannot be read: {str(error).splitlines()[0]}"
-        if applies and not requirement.specifier.contains(ours, prereleases=True):
-            return f"it requires {CORE}{requirement.specifier}, this is {CORE} {ours}"
+        if specifier is not None and not specifier.contains(ours, prereleases=True):
+            return f"it requires {CORE}{specifier}, this is {CORE} {ours}"
     return None
+
+
+def _specifier(line: str) -> SpecifierSet | None:
+    """Return which releases a requirement on us admits, or None where it does not apply."""
+    if plain := PLAIN.fullmatch(line):
+        return SpecifierSet(plain[1] or "")
+    requirement = Requirement(line)
+    applies = requirement.marker is None or requirement.marker.evaluate()
+    return requirement.specifier if applies else None
