@@ -36,6 +36,7 @@ from medical_kg.orchestration.contract.errors import (
     StorageError,
     TransientError,
 )
+from medical_kg.orchestration.contract.model import Model
 
 __version__ = "0.1.0"
 
@@ -51,6 +52,7 @@ __all__ = [
     "JsonLines",
     "MedicalKGError",
     "MetadataError",
+    "Model",
     "NamedCondition",
     "NoConfig",
     "Page",

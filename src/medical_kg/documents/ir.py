@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from medical_kg.orchestration.contract.model import Model
 
 
-class Record(BaseModel):
+class Record(Model):
     """Base of the pack's records: frozen, unknown fields refused, bytes as base64 in JSON."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_bytes="base64", val_json_bytes="base64")
+    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
 
 class Provenance(Record):

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ConfigDict, ValidationError
 
+from medical_kg import Model
 from medical_kg.orchestration.contract.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
     from medical_kg.documents.records import EmbedderIdentity
 
 
-class Options(BaseModel):
+class Options(Model):
     """Base of an embedder's options: frozen, unknown names refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(protected_namespaces=())
 
 
 class Embedder:

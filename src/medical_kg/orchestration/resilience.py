@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from medical_kg.orchestration.contract.errors import TransientError
+from medical_kg.orchestration.contract.model import Model
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
@@ -24,9 +25,9 @@ T = TypeVar("T")
 RETRYABLE = (TransientError, ConnectionError, TimeoutError)
 
 
-class _Strict(BaseModel):
+class _Strict(Model):
     # Strict: `max_attempts: true` is a mistake, not one attempt.
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(strict=True)
 
 
 class Backoff(_Strict):

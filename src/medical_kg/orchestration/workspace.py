@@ -12,10 +12,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from medical_kg.orchestration.contract import SystemClock
 from medical_kg.orchestration.contract.errors import SettingsError, StorageError, near
+from medical_kg.orchestration.contract.model import Model
 from medical_kg.orchestration.registry import Installation, PluginSettings
 
 if TYPE_CHECKING:
@@ -31,30 +32,26 @@ SETTINGS_FILE = "medical_kg.toml"
 LEASE_SECONDS = 60.0
 
 
-class StorageSettings(BaseModel):
+class StorageSettings(Model):
     """Table ``[workspace]``: where things are kept, when not in the folder, and where pipelines are looked for.
 
     ``database_url`` is an SQLAlchemy URL, ``checkpoints`` a folder or an fsspec URL, ``pipelines`` holds more folders.
     Relative folders, and the relative path of an SQLite database, are taken from where the settings file is.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     database_url: str | None = None
     checkpoints: str | None = None
     pipelines: tuple[Path, ...] = ()
 
 
-class HttpSettings(BaseModel):
+class HttpSettings(Model):
     """Table ``[http]``: the hosts (``name`` or ``name:port``) and local folders that stages may fetch from."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     allow_hosts: tuple[str, ...] = ()
     allow_roots: tuple[Path, ...] = ()
 
 
-class Settings(BaseModel):
+class Settings(Model):
     """``medical_kg.toml``. Other tables belong to plugins and are not looked into."""
 
     model_config = ConfigDict(extra="allow", frozen=True)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
-from medical_kg import InputError
+from medical_kg import InputError, Model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,10 +20,8 @@ if TYPE_CHECKING:
 DOOR = "medical_kg.sources"
 
 
-class SourceOptions(BaseModel):
+class SourceOptions(Model):
     """Base of every source's options: frozen, unknown fields refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Source:

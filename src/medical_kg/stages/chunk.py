@@ -10,9 +10,9 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from medical_kg import ItemRejected, PluginName, Stage, StageContext, StageMetadata
+from medical_kg import ItemRejected, Model, PluginName, Stage, StageContext, StageMetadata
 from medical_kg.documents.keys import CHUNKS, DOCUMENTS
 from medical_kg.documents.records import Chunk
 from medical_kg.documents.sentences import sentences
@@ -25,10 +25,8 @@ if TYPE_CHECKING:
     from medical_kg.documents.ir import Document, Section
 
 
-class ChunkConfig(BaseModel):
+class ChunkConfig(Model):
     """Config of ``chunk``: whose tokens are counted, how many make a chunk, how many it shares with the one before."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     embedder: Annotated[str, PluginName("medical_kg.embedders")] = "minilm"
     options: dict[str, Any] = Field(default_factory=dict, description="the embedder's own options")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from medical_kg import ItemRejected, Stage, StageContext, StageMetadata
+from medical_kg import ItemRejected, Model, Stage, StageContext, StageMetadata
 from medical_kg.documents.keys import FILES, PAYLOADS
 from medical_kg.documents.records import DownloadedFile
 from medical_kg.orchestration.contract.urls import safe_url
@@ -25,15 +25,13 @@ SNIFFED_BYTES = 1024
 SUFFIXES = {PDF: ".pdf", HTML: ".html", "application/xml": ".xml", "text/xml": ".xml", "text/plain": ".txt"}
 
 
-class DownloadConfig(BaseModel):
+class DownloadConfig(Model):
     """Which files to take.
 
     ``media_types`` are taken, told from the content where it can be (PDF, HTML), else from what the server says.
     ``max_bytes`` is the size limit of one file. With ``required``, a payload that has links of which none could be
     taken is rejected; without, each failed link is logged.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     media_types: tuple[str, ...] = Field(default=(PDF,), min_length=1)
     max_files_per_item: int = Field(default=10, ge=1)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from medical_kg import PluginName, Stage, StageContext, StageMetadata
+from medical_kg import Model, PluginName, Stage, StageContext, StageMetadata
 from medical_kg.documents.keys import CHUNKS, EMBEDDINGS
 from medical_kg.documents.records import Embedding
 
@@ -16,10 +16,8 @@ if TYPE_CHECKING:
     from medical_kg.documents.records import Chunk
 
 
-class EmbedConfig(BaseModel):
+class EmbedConfig(Model):
     """Config of ``embed``: which embedder, and its own options."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     embedder: Annotated[str, PluginName("medical_kg.embedders")] = "minilm"
     options: dict[str, Any] = Field(default_factory=dict, description="the embedder's own options")

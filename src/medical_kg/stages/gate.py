@@ -5,19 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict
-
-from medical_kg import ConditionRef, NamedCondition, Stage, StageContext, StageMetadata, Waiting
+from medical_kg import ConditionRef, Model, NamedCondition, Stage, StageContext, StageMetadata, Waiting
 from medical_kg.orchestration.contract.errors import UsageError, near
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class GateConfig(BaseModel):
+class GateConfig(Model):
     """``gate`` names one of the pipeline's conditions; without it the stage's own name tells."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     gate: ConditionRef | None = None
 

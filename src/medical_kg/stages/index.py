@@ -5,9 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
-
-from medical_kg import PluginName, Stage, StageContext, StageMetadata, optional
+from medical_kg import Model, PluginName, Stage, StageContext, StageMetadata, optional
 from medical_kg.documents.keys import CHUNKS, DOCUMENTS, EMBEDDINGS, INDEX_RECEIPT, REMOVED
 from medical_kg.documents.records import IndexReceipt
 
@@ -19,10 +17,8 @@ if TYPE_CHECKING:
     from medical_kg.stores.contract import IndexStore
 
 
-class IndexConfig(BaseModel):
+class IndexConfig(Model):
     """Config of ``index``: which store."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     store: Annotated[str, PluginName("medical_kg.stores")] = "database"
 

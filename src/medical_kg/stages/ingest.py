@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from medical_kg import Page, PluginName, Stage, StageContext, StageMetadata
+from medical_kg import Model, Page, PluginName, Stage, StageContext, StageMetadata
 from medical_kg.documents.keys import PAYLOADS
 from medical_kg.sources.contract import DOOR
 
@@ -14,10 +14,8 @@ if TYPE_CHECKING:
     from medical_kg.sources.contract import Source
 
 
-class IngestConfig(BaseModel):
+class IngestConfig(Model):
     """Which source to read, and its own options (each source validates them)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     adapter: Annotated[str, PluginName(DOOR)]
     options: dict[str, Any] = Field(default_factory=dict)

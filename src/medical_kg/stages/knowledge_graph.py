@@ -5,9 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
-
-from medical_kg import PluginName, Stage, StageContext, StageMetadata, optional
+from medical_kg import Model, PluginName, Stage, StageContext, StageMetadata, optional
 from medical_kg.documents.keys import CLAIMS, DOCUMENTS, ENTITIES, GRAPH_RECEIPT, REMOVED
 from medical_kg.documents.records import GraphReceipt
 
@@ -21,10 +19,8 @@ if TYPE_CHECKING:
 DOOR = "medical_kg.stores"
 
 
-class KnowledgeGraphConfig(BaseModel):
+class KnowledgeGraphConfig(Model):
     """``store`` names a plugin of the door ``medical_kg.stores`` that offers a graph."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     store: Annotated[str, PluginName(DOOR)] = "database"
 

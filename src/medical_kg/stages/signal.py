@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
-from medical_kg import Stage, StageContext, StageMetadata
+from medical_kg import Model, Stage, StageContext, StageMetadata
 
 
-class SignalConfig(BaseModel):
+class SignalConfig(Model):
     """What to tell and to whom.
 
     ``signal`` is the name a condition's ``field`` asks for (``ledger.X`` is another spelling of ``X``). Without
     ``pipeline`` the stage's own submission is told, with it every unfinished submission of that pipeline.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     signal: str = Field(min_length=1)
     value: Any = True

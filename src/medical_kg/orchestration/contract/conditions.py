@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, field_validator, model_validator
+from pydantic import Field, GetCoreSchemaHandler, field_validator, model_validator
 from pydantic_core import CoreSchema, core_schema
+
+from medical_kg.orchestration.contract.model import Model
 
 Operator = Literal["equals", "not_equals", "exists", "in", "gte", "lte", "changed"]
 OnTimeout = Literal["fail", "continue"]
@@ -15,15 +17,13 @@ MISSING = object()
 """Stands for the value of a signal that nobody has told."""
 
 
-class Clause(BaseModel):
+class Clause(Model):
     """One test of one signal: ``field operator value``. ``ledger.X`` is another spelling of ``X``.
 
     ``exists`` takes an optional boolean (true unless given); ``changed`` takes none and compares with the value the
     signal had when the wait began. ``gte`` and ``lte`` compare numbers with numbers and text with text; anything else
     does not hold.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     field: str = Field(min_length=1)
     operator: Operator = "equals"
@@ -77,10 +77,8 @@ TESTS: Mapping[Operator, Callable[[Any, Any, Any], bool]] = {
 """The operators: ``(value found, value asked for, value when the wait began) -> holds``."""
 
 
-class Condition(BaseModel):
+class Condition(Model):
     """All, or any, of some clauses over signals."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     mode: Literal["all", "any"] = "all"
     clauses: tuple[Clause, ...] = Field(min_length=1)
@@ -99,13 +97,11 @@ class Condition(BaseModel):
         return (" and " if self.mode == "all" else " or ").join(words)
 
 
-class NamedCondition(BaseModel):
+class NamedCondition(Model):
     """A condition that a pipeline gives a name (an entry of ``gates``), with the time it may take.
 
     ``timeout_seconds`` counts from the first wait; None waits for ever.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     condition: Condition

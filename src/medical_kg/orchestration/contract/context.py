@@ -7,9 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 
-from pydantic import BaseModel, ConfigDict
-
 from medical_kg.orchestration.contract.errors import ContractError, StageTimeout
+from medical_kg.orchestration.contract.model import Model
 
 if TYPE_CHECKING:
     import logging
@@ -19,10 +18,8 @@ if TYPE_CHECKING:
     from medical_kg.orchestration.contract.conditions import Condition, NamedCondition
 
 
-class Attachment(BaseModel):
+class Attachment(Model):
     """A file that came with a signal."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     uri: str
     media_type: str
@@ -30,10 +27,8 @@ class Attachment(BaseModel):
     item_id: str | None = None
 
 
-class Signal(BaseModel):
+class Signal(Model):
     """A named fact told from outside: the newest value, with who told it and when (seconds since the epoch)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     value: Any = True
@@ -42,10 +37,8 @@ class Signal(BaseModel):
     at: float = 0.0
 
 
-class StoredFile(BaseModel):
+class StoredFile(Model):
     """A file in the workspace's file area, named by its content. ``size`` is in bytes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     uri: str
     sha256: str

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from packaging.version import InvalidVersion, Version
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from medical_kg.orchestration.contract.errors import MetadataError
+from medical_kg.orchestration.contract.model import Model
 from medical_kg.orchestration.contract.state import OptionalRead, StateKey
 
 Mode = Literal["item", "batch", "stream"]
@@ -20,10 +21,8 @@ Output = Mapping[StateKey[Any], Any]
 STAGE_TYPE = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
-class NoConfig(BaseModel):
+class NoConfig(Model):
     """The config of a stage that takes none."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

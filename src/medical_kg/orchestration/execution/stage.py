@@ -85,7 +85,9 @@ class _Execution:
         mark = fingerprint(planned, {name: [ref.digest for ref in found] for name, found in refs.items()})
         former = results.get(planned.name)
         if former is not None and self._may_reuse(former, mark):
-            run.ledger.note(run.batch.id, run.batch.generation, planned.name, Note(event="stage reused", reason="unchanged"))
+            run.ledger.note(
+                run.batch.id, run.batch.generation, planned.name, Note(event="stage reused", reason="unchanged")
+            )
             run.events.emit(StageReused(**run.about(planned), counts=former.counts))
             return Outcome(planned.name, "reused", former)
         run.events.emit(StageStarted(**run.about(planned)))

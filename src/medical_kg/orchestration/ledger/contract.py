@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict
-
 from medical_kg.orchestration.contract import Condition, OnTimeout, Signal
+from medical_kg.orchestration.contract.model import Model
 
 Status = Literal["pending", "running", "waiting", "completed", "failed", "cancelled"]
 StageStatus = Literal["completed", "failed", "waiting"]
@@ -29,10 +28,8 @@ LEGAL_MOVES: Mapping[Status, frozenset[Status]] = {
 UNFINISHED: frozenset[Status] = frozenset({"pending", "running", "waiting", "failed"})
 
 
-class Row(BaseModel):
+class Row(Model):
     """Base of what the ledger gives out: frozen."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class NewSubmission(Row):

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
+from medical_kg.orchestration.contract.model import Model
 from medical_kg.orchestration.pipeline import load
 from medical_kg.orchestration.pipeline.explain import explain
 from medical_kg.orchestration.resilience import Policy
@@ -21,9 +22,7 @@ if TYPE_CHECKING:
 FILE_NAMES = ("resilience.yaml", "resilience.yml")
 
 
-class _PolicyFile(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class _PolicyFile(Model):
     policies: dict[str, Policy] = Field(min_length=1)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from medical_kg.orchestration.contract import Clause, Condition, NamedCondition, OnTimeout
+from medical_kg.orchestration.contract.model import Model
 
 DEFAULT_BATCH_SIZE = 2000
 _PERCENT = re.compile(r"(100|[0-9]{1,2}(\.[0-9]+)?)%")
@@ -29,11 +30,7 @@ def _empty_when_null(empty: type[Any]) -> BeforeValidator:
     return BeforeValidator(lambda value: empty() if value is None else value)
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class StageSpec(_Strict):
+class StageSpec(Model):
     """A node of the pipeline."""
 
     name: Text = Field(description="The stage's name in this pipeline: letters, digits and underscores.")
@@ -47,7 +44,7 @@ class StageSpec(_Strict):
     )
 
 
-class ConditionSpec(_Strict):
+class ConditionSpec(Model):
     """What is waited for: one signal (`field`, `equals`), or several `clauses` that must `all` or `any` hold."""
 
     field: Text | None = Field(default=None, description="The signal's name; `ledger.X` is another spelling of `X`.")
@@ -74,7 +71,7 @@ class ConditionSpec(_Strict):
         return Condition(mode=self.mode, clauses=tuple(clauses))
 
 
-class GateSpec(_Strict):
+class GateSpec(Model):
     """A named condition that config fields of type ``ConditionRef`` may point to."""
 
     name: Text = Field(description="What stages call this condition.")
@@ -92,7 +89,7 @@ class GateSpec(_Strict):
         )
 
 
-class MetadataSpec(_Strict):
+class MetadataSpec(Model):
     """For people."""
 
     owner: str = Field(default="", description="Who looks after the pipeline.")
@@ -100,14 +97,14 @@ class MetadataSpec(_Strict):
     tags: list[str] = Field(default_factory=list, description="Words to find it by.")
 
 
-class TriggerSpec(_Strict):
+class TriggerSpec(Model):
     """A signal that starts the pipeline."""
 
     signal: Text = Field(description="The signal's name.")
     equals: Any = Field(default=True, description="The value it must have.")
 
 
-class PipelineSpec(_Strict):
+class PipelineSpec(Model):
     """A pipeline file."""
 
     name: Text = Field(description="The pipeline's name.")
