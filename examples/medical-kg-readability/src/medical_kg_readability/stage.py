@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from medical_kg import ItemRejected, Stage, StageContext, StageMetadata, StateKey
+from medical_kg import ItemRejected, Model, Stage, StageContext, StageMetadata, StateKey
 from medical_kg.documents.ir import Document
 from medical_kg.documents.keys import DOCUMENTS
 from medical_kg_readability.flesch import count
 
 
-class Readability(BaseModel):
+class Readability(Model):
     """The score of one document."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: str
     root: str
@@ -21,10 +19,8 @@ class Readability(BaseModel):
     reading_ease: float
 
 
-class ReadabilityConfig(BaseModel):
+class ReadabilityConfig(Model):
     """The config: a text of fewer than ``min_words`` words is rejected, since its score would say nothing."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     min_words: int = Field(default=20, ge=1)
 
