@@ -18,7 +18,7 @@ PROJECT = $(INSTALL) --no-deps --no-build-isolation --editable .
 
 # What everything stands on is covered to the last branch.
 ORCHESTRATION = */medical_kg/orchestration
-GROUND_FLOOR = $(ORCHESTRATION)/contract/*,$(ORCHESTRATION)/discovery.py,$(ORCHESTRATION)/discovery.py,$(ORCHESTRATION)/registry.py,$(ORCHESTRATION)/pipeline/*
+GROUND_FLOOR = $(ORCHESTRATION)/contract/*,$(ORCHESTRATION)/discovery.py,$(ORCHESTRATION)/registry.py,$(ORCHESTRATION)/pipeline/*
 
 .PHONY: help setup demo test test-fast check bench docs fix lock clean
 

@@ -260,7 +260,8 @@ class Installation:
 
     def __init__(self, settings: PluginSettings | None = None, path: list[str] | None = None) -> None:
         """Keep the settings; nothing is looked up yet."""
-        self._settings = settings or PluginSettings()
+        # The defaults need no validating, and building what validates costs as much as listing.
+        self._settings = settings or PluginSettings.model_construct()
         self._path = path
         self._found: dict[str, list[Claim]] | None = None
         self._registries: dict[str, Registry[Any]] = {}
