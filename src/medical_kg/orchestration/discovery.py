@@ -198,9 +198,10 @@ def _entries(text: str) -> Iterator[_Entry]:
             door = line[1:-1].strip()
         elif line and not line.startswith("#") and door.startswith(DOOR_PREFIX):
             name, _, value = map(str.strip, line.partition("="))
-            fits = bool(name) and ":" not in name and OBJECT.fullmatch(value) is not None
-            wrong = f"line {number} of its {ENTRY_POINTS} is {line!r}, not name = module:attribute"
-            yield _Entry(door, name, value, "" if fits else wrong)
+            wrong = ""
+            if not name or ":" in name or not OBJECT.fullmatch(value):
+                wrong = f"line {number} of its {ENTRY_POINTS} is {line!r}, not name = module:attribute"
+            yield _Entry(door, name, value, wrong)
 
 
 def _standing(about: _About, settings: PluginSettings) -> tuple[Status, str]:
