@@ -303,14 +303,14 @@ class Installation:
 
     def _prefer(self, door: str) -> dict[str, str]:
         """Return the preferences that are meant for this door: all but those whose distribution fits another one."""
-        elsewhere = {
-            (claim.origin.name, canonicalize_name(claim.origin.distribution))
-            for other, claims in self._claims().items()
-            for claim in claims
-            if other != door
-        }
-        here = {
-            (claim.origin.name, canonicalize_name(claim.origin.distribution)) for claim in self._claims().get(door, ())
-        }
         wanted = {name: canonicalize_name(distribution) for name, distribution in self._settings.prefer.items()}
-        return {name: chosen for name, chosen in wanted.items() if (name, chosen) not in elsewhere - here}
+        claimed = {
+            (name, chosen): {
+                claim.origin.door
+                for claims in self._claims().values()
+                for claim in claims
+                if claim.origin.name == name and canonicalize_name(claim.origin.distribution) == chosen
+            }
+            for name, chosen in wanted.items()
+        }
+        return {name: chosen for (name, chosen), doors in claimed.items() if door in doors or not doors}
