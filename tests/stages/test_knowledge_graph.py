@@ -78,7 +78,7 @@ def test_nodes_and_edges_are_readable_from_the_store(tmp_path: Path, graph: SqlG
     """After a run the store gives the batch's nodes and edges, and the receipt their numbers."""
     run = write(tmp_path, **extracted(document("r1", "Asthma", "Pain"), document("r2", "Pain")))
     assert receipt(run) == GraphReceipt(store="database", nodes=4, edges=3)
-    assert run.counts == {"nodes": 4, "edges": 3}
+    assert run.counts == {"nodes": 4, "edges": 3, "refused": 0}
     assert graph.counts() == {"nodes": 4, "edges": 3}
     assert [edge.subject for edge in graph.edges("condition:pain", limit=9)] == ["nct:r1", "nct:r2"]
 
@@ -92,6 +92,7 @@ def test_a_second_run_merges(tmp_path: Path, graph: SqlGraph) -> None:
         "nodes": 4,
         "edges": 2,
         "replaced": 2,
+        "refused": 0,
     }
     assert graph.counts() == {"nodes": 4, "edges": 2}
 
@@ -130,9 +131,22 @@ def test_an_older_submission_changes_nothing(tmp_path: Path, graph: SqlGraph, ca
     """The submission's sequence is the version: what a newer one wrote is left alone, and said."""
     write(tmp_path, sequence=2, **extracted(document("r1", "Asthma")))
     run = write(tmp_path, sequence=1, **extracted(document("r1", "Old", "Older")))
-    assert receipt(run) == GraphReceipt(store="database", nodes=2, edges=1)
+    assert receipt(run) == GraphReceipt(store="database", nodes=2, edges=1, refused=1)
+    assert run.counts["refused"] == 1
     assert graph.node("condition:old") is None
-    assert "1 root(s) were left alone: a newer submission wrote them (r1)" in caplog.text
+    assert "1 root(s) were left alone: a newer submission wrote or removed them (r1)" in caplog.text
+
+
+def test_removals_keep_the_order_of_submissions(tmp_path: Path, graph: SqlGraph) -> None:
+    """An older sweep does not remove what a newer submission wrote, nor an older batch bring back what is removed."""
+    write(tmp_path, sequence=7, **extracted(document("r1", "Asthma")))
+    run = write(tmp_path, sequence=6, removed=[RemovedRoot(id="r1")], entities=[], claims=[])
+    assert receipt(run) == GraphReceipt(store="database", nodes=0, edges=0, refused=1)
+    assert graph.node("condition:asthma") is not None
+    run = write(tmp_path, sequence=8, removed=[RemovedRoot(id="r1")], entities=[], claims=[])
+    assert receipt(run) == GraphReceipt(store="database", nodes=0, edges=0, replaced=1)
+    assert receipt(write(tmp_path, sequence=7, **extracted(document("r1", "Asthma")))).refused == 1
+    assert graph.counts() == {"nodes": 0, "edges": 0}
 
 
 def test_a_root_that_is_back_is_not_forgotten(tmp_path: Path, graph: SqlGraph) -> None:

@@ -12,7 +12,7 @@ from medical_kg import StorageError, TransientError
 from medical_kg.orchestration.contract import database
 from medical_kg.orchestration.contract.database import reading, writing
 from medical_kg.orchestration.contract.errors import SettingsError
-from medical_kg.stores.sql import ROOTS, Claim, claim_roots, forget_roots, in_groups, keep_digests, open_tables
+from medical_kg.stores.sql import ROOTS, Claim, claim_roots, in_groups, keep_digests, open_tables
 
 NONE = MetaData()
 
@@ -124,16 +124,16 @@ def test_versions_grow_only_and_for_each_half_alone(url: str) -> None:
     engine.dispose()
 
 
-def test_digests_are_kept_until_forgotten(url: str) -> None:
-    """A digest stands by its root's version, survives a claim, and goes with the root."""
+def test_digests_are_kept_until_emptied(url: str) -> None:
+    """A digest stands by its root's version and survives a claim; an empty one is none, and the version stays."""
     engine = open_tables(url, NONE)
     with writing(engine) as connection:
         claim_roots(connection, "index", ["a", "b"], 3)
         keep_digests(connection, "index", {"a": "x"})
         keep_digests(connection, "index", {})
         assert claim_roots(connection, "index", ["a", "b"], 4).digests == {"a": "x"}
-        forget_roots(connection, "index", ["a"])
-        assert claim_roots(connection, "index", ["a"], 1) == Claim(("a",), (), {})
+        keep_digests(connection, "index", {"a": ""})
+        assert claim_roots(connection, "index", ["a"], 3) == Claim((), ("a",), {})
     engine.dispose()
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from medical_kg.documents.ir import Provenance
 from medical_kg.documents.records import Claim, Entity, Mention
 from medical_kg.orchestration.contract.errors import ContractError, SettingsError
-from medical_kg.stores.contract import Edge, Node, Written
+from medical_kg.stores.contract import Edge, Node, Removed, Written
 from medical_kg.stores.database import DatabaseStore
 from medical_kg.stores.graph_rows import Variant, merged_node
 from medical_kg.stores.sql_graph import SqlGraph
@@ -190,13 +190,35 @@ def test_several_records_of_one_node_and_root_are_one_row(graph: SqlGraph) -> No
     assert [edge.evidence for edge in graph.edges("n", limit=9)] == ["first"]
 
 
-def test_remove_takes_all_traces(graph: SqlGraph, path: Path) -> None:
-    """Removed roots leave no rows, not even their version; roots without rows do not count."""
+def test_removed_roots_leave_no_rows(graph: SqlGraph, path: Path) -> None:
+    """What removed roots said is gone, what others say stays; roots without rows do not count."""
     write(graph, 5, r1="mesh:A mesh:B", r2="mesh:B")
-    assert graph.remove(["r1", "r1", "absent"]) == 1
+    assert graph.remove(["r1", "r1", "absent"], version=5) == Removed(1, ())
+    assert graph.remove([], version=5) == graph.remove(["r1"], version=5) == Removed(0, ())
     assert graph.node("mesh:A") is None
     assert graph.counts() == {"nodes": 2, "edges": 1}
-    assert write(graph, 1, r1="mesh:A").refused == ()
+    graph.remove(["r2"], version=6)
+    assert not any(rows(path).values())
+
+
+def test_an_older_removal_is_refused_per_root(graph: SqlGraph, path: Path) -> None:
+    """A root that a newer submission wrote is not removed by an older one; the others named with it are."""
+    write(graph, 5, r1="mesh:A")
+    before = rows(path)
+    write(graph, 3, r2="mesh:B")
+    assert graph.remove(["r1", "r2"], version=4) == Removed(1, ("r1",))
+    assert rows(path) == before
+
+
+def test_an_older_write_does_not_bring_a_removed_root_back(graph: SqlGraph) -> None:
+    """Removal leaves the root's version behind, also of a root that had no rows; an equal or newer write is taken."""
+    write(graph, 2, r1="mesh:A")
+    graph.remove(["r1", "r2"], version=4)
+    assert write(graph, 3, r1="mesh:A", r2="mesh:B").refused == ("r1", "r2")
+    assert graph.remove(["r1"], version=3) == Removed(0, ("r1",))
+    assert graph.counts() == {"nodes": 0, "edges": 0}
+    assert write(graph, 4, r1="mesh:A").refused == write(graph, 5, r2="mesh:B").refused == ()
+    assert graph.counts() == {"nodes": 4, "edges": 2}
 
 
 def test_edge_carries_its_provenance(graph: SqlGraph) -> None:

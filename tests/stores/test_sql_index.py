@@ -16,7 +16,7 @@ from medical_kg.documents.records import Chunk, EmbedderIdentity, Embedding
 from medical_kg.embedders.hashing import HashingEmbedder
 from medical_kg.orchestration.contract.errors import SchemaTooNew, SettingsError
 from medical_kg.stores import sql_index, sql_index_write
-from medical_kg.stores.contract import EmbedderMismatch, Written
+from medical_kg.stores.contract import EmbedderMismatch, Removed, Written
 from medical_kg.stores.database import DatabaseStore
 from medical_kg.stores.sql_index import SqlIndex
 from medical_kg.stores.sql_index_tables import chunk_key
@@ -195,16 +195,35 @@ def test_an_older_version_is_refused_for_its_root_alone(index: SqlIndex) -> None
     assert documents_of(index, "new") == ["a"]
 
 
-def test_removed_roots_leave_nothing(index: SqlIndex, tmp_path: Path) -> None:
-    """Removing tells how many had rows, and leaves no row, word or version behind."""
+def test_removed_roots_leave_no_rows(index: SqlIndex, tmp_path: Path) -> None:
+    """Removing tells how many had rows, and leaves no row and no word behind."""
     index.replace(*BATCH, version=5)
-    assert index.remove(["root:pmid:1", "root:pmid:2", "root:pmid:3", "root:nobody"]) == 3
-    assert index.remove(["root:pmid:1"]) == 0
-    assert index.remove([]) == 0
-    assert not any(rows(tmp_path, (*TABLES, "store_roots")).values())
+    assert index.remove(["root:pmid:1", "root:pmid:2", "root:pmid:3", "root:nobody"], version=5) == Removed(3, ())
+    assert index.remove([], version=5) == index.remove(["root:pmid:1"], version=5) == Removed(0, ())
+    assert not any(rows(tmp_path).values())
     assert documents_of(index, "aspirin") == []
     assert sound(tmp_path)
-    assert index.replace(*BATCH, version=1).refused == ()
+
+
+def test_an_older_removal_is_refused_for_its_root_alone(index: SqlIndex) -> None:
+    """A root that a newer submission wrote is not removed by an older one; the others named with it are."""
+    index.replace(*records("a", "new"), version=5)
+    index.replace(*records("b", "old"), version=3)
+    assert index.remove(["root:a", "root:b"], version=4) == Removed(1, ("root:a",))
+    assert documents_of(index, "new old") == ["a"]
+
+
+def test_an_older_write_does_not_bring_a_removed_root_back(index: SqlIndex, tmp_path: Path) -> None:
+    """Removal leaves the root's version behind, also of a root that had no rows; an equal or newer write is taken."""
+    index.replace(*records("a", "here"), version=2)
+    index.remove(["root:a", "root:b"], version=4)
+    assert index.replace(*joined(records("a", "here"), records("b", "here")), version=3).refused == ("root:a", "root:b")
+    assert index.remove(["root:a"], version=3) == Removed(0, ("root:a",))
+    assert not any(rows(tmp_path).values())
+    # The same content as before the removal: it must not pass for an equal write that can be skipped.
+    assert index.replace(*records("a", "here"), version=4).refused == ()
+    assert index.replace(*records("b", "here"), version=5).refused == ()
+    assert sorted(documents_of(index, "here")) == ["a", "b"]
 
 
 def test_documents_are_found_by_any_identifier(index: SqlIndex) -> None:
@@ -222,7 +241,7 @@ def test_two_roots_may_bring_the_same_document(index: SqlIndex) -> None:
     index.replace(*records("a", "aspirin", root="one"), version=1)
     index.replace(*records("a", "aspirin", root="two"), version=1)
     assert {hit.root for hit in index.search("aspirin", None, limit=10, kind="text")} == {"one", "two"}
-    index.remove(["one"])
+    index.remove(["one"], version=1)
     assert index.document("a") is not None
 
 
@@ -262,7 +281,7 @@ def test_an_index_whose_last_vectors_are_gone_takes_a_new_embedder(index: SqlInd
     index.replace(*records("a", "x"), version=1)
     index.replace(*records("a", "x", embedder=other), version=2)
     assert index.embedder() == other.identity
-    index.remove(["root:a"])
+    index.remove(["root:a"], version=9)
     assert index.embedder() is None
     index.replace(*records("b", "x"), version=1)
     assert index.embedder() == EMBEDDER.identity

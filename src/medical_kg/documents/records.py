@@ -92,13 +92,18 @@ class Embedding(Record):
 
 
 class IndexReceipt(Record):
-    """What ``index`` changed: how many roots, documents, chunks and vectors now stand for this batch."""
+    """What ``index`` changed: documents, chunks and vectors that now stand for this batch.
+
+    ``replaced`` counts the roots that had rows before, which were replaced or removed; ``refused`` those left alone
+    because a newer submission had written or removed them.
+    """
 
     store: str
     documents: int
     chunks: int
     vectors: int
     replaced: int = 0
+    refused: int = 0
 
 
 class Mention(Record):
@@ -143,12 +148,17 @@ class Claim(Record):
 
 
 class GraphReceipt(Record):
-    """What ``knowledge-graph`` changed: nodes and edges that now stand for this batch's roots."""
+    """What ``knowledge-graph`` changed: nodes and edges that now stand for this batch's roots.
+
+    ``replaced`` counts the roots that had rows before, which were replaced or removed; ``refused`` those left alone
+    because a newer submission had written or removed them.
+    """
 
     store: str
     nodes: int
     edges: int
     replaced: int = 0
+    refused: int = 0
 
 
 class RemovedRoot(Record):

@@ -30,6 +30,7 @@ def _count(output: Mapping[Any, Any]) -> dict[str, int]:
         "chunks": receipt.chunks,
         "vectors": receipt.vectors,
         "replaced": receipt.replaced,
+        "refused": receipt.refused,
     }
 
 
@@ -37,7 +38,7 @@ class IndexStage(Stage[IndexConfig]):
     """Replaces everything the store holds of the batch's documents, and drops what is gone from the source.
 
     Every document's root is replaced, also one that has no chunks any more. A root that a newer submission has
-    written is left as it is.
+    written or removed is left as it is.
     """
 
     metadata = StageMetadata(
@@ -68,10 +69,20 @@ class IndexStage(Stage[IndexConfig]):
         removed: Sequence[RemovedRoot] | None = None,
     ) -> IndexReceipt:
         here = {document.root for document in documents}
-        gone = index.remove(one.id for one in removed or () if one.id not in here)
+        gone = index.remove((one.id for one in removed or () if one.id not in here), version=ctx.sequence)
         written = index.replace(documents, chunks, embeddings or (), version=ctx.sequence)
-        if written.refused:
-            ctx.logger.warning("left %d roots as a newer submission has written them", len(written.refused))
-        if gone:
-            ctx.logger.info("dropped %d roots that are gone from the source", gone)
-        return IndexReceipt(store=self.config.store, replaced=written.replaced, **written.rows)
+        refused = (*gone.refused, *written.refused)
+        if gone.removed:
+            ctx.logger.info("removed %d root(s) that are gone from the source", gone.removed)
+        if refused:
+            ctx.logger.warning(
+                "%d root(s) were left alone: a newer submission wrote or removed them (%s)",
+                len(refused),
+                ", ".join(refused[:3]),
+            )
+        return IndexReceipt(
+            store=self.config.store,
+            replaced=written.replaced + gone.removed,
+            refused=len(refused),
+            **written.rows,
+        )

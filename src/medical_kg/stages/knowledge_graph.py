@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from medical_kg.documents.ir import Document
     from medical_kg.documents.records import Claim, Entity, RemovedRoot
-    from medical_kg.stores.contract import GraphStore, Written
+    from medical_kg.stores.contract import GraphStore
 
 DOOR = "medical_kg.stores"
 
@@ -29,7 +29,8 @@ class KnowledgeGraphStage(Stage[KnowledgeGraphConfig]):
     """Writes a batch into the graph; writing it again leaves the same rows.
 
     All rows of the batch's roots are replaced: those of the documents where the stage can read them, so that a document
-    without facts clears what an earlier version of it said, else those of the entities and claims.
+    without facts clears what an earlier version of it said, else those of the entities and claims. A root that a newer
+    submission has written or removed is left as it is.
     """
 
     metadata = StageMetadata(
@@ -42,6 +43,7 @@ class KnowledgeGraphStage(Stage[KnowledgeGraphConfig]):
         output_counter=lambda output: {
             "nodes": output[GRAPH_RECEIPT].nodes,
             "edges": output[GRAPH_RECEIPT].edges,
+            "refused": output[GRAPH_RECEIPT].refused,
         },
         needs=("plugins", "workspace"),
     )
@@ -58,17 +60,17 @@ class KnowledgeGraphStage(Stage[KnowledgeGraphConfig]):
     ) -> GraphReceipt:
         """Write the batch; the receipt says what the graph now holds for it."""
         del reads
-        roots = list(
-            dict.fromkeys(record.root for records in (documents or (), entities, claims) for record in records)
-        )
-        gone = [root.id for root in removed or () if root.id not in set(roots)]
+        roots = dict.fromkeys(record.root for records in (documents or (), entities, claims) for record in records)
         with closing(self._graph(ctx)) as graph:
-            cleared = graph.remove(gone)
-            written = graph.replace(roots, entities, claims, version=ctx.sequence)
-        _tell(ctx, written, cleared)
-        rows = written.rows
+            gone = graph.remove((root.id for root in removed or () if root.id not in roots), version=ctx.sequence)
+            written = graph.replace(list(roots), entities, claims, version=ctx.sequence)
+        refused = (*gone.refused, *written.refused)
+        _tell(ctx, gone.removed, refused)
         return GraphReceipt(
-            store=self.config.store, nodes=rows["nodes"], edges=rows["edges"], replaced=written.replaced + cleared
+            store=self.config.store,
+            replaced=written.replaced + gone.removed,
+            refused=len(refused),
+            **written.rows,
         )
 
     def _graph(self, ctx: StageContext) -> GraphStore:
@@ -77,11 +79,12 @@ class KnowledgeGraphStage(Stage[KnowledgeGraphConfig]):
         return graph
 
 
-def _tell(ctx: StageContext, written: Written, cleared: int) -> None:
-    if cleared:
-        ctx.logger.info("removed %d root(s) that are gone from the source", cleared)
-    if written.refused:
-        shown = ", ".join(written.refused[:3])
+def _tell(ctx: StageContext, removed: int, refused: Sequence[str]) -> None:
+    if removed:
+        ctx.logger.info("removed %d root(s) that are gone from the source", removed)
+    if refused:
         ctx.logger.warning(
-            "%d root(s) were left alone: a newer submission wrote them (%s)", len(written.refused), shown
+            "%d root(s) were left alone: a newer submission wrote or removed them (%s)",
+            len(refused),
+            ", ".join(refused[:3]),
         )

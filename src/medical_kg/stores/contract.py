@@ -3,7 +3,8 @@
 An entry point names a subclass of ``Store``. A store may offer an index, a graph, or both; what it does not offer
 raises ``Unsupported``. Both halves keep one rule: **a write replaces all rows of the roots it names**, in one
 transaction, so writing twice leaves the same rows, and a write of an older ``version`` than the one a root already has
-is refused for that root. The version of a root is bookkeeping beside the rows, never part of them.
+is refused for that root. Removing a root keeps its version, so that an older write cannot bring it back. The version of
+a root is bookkeeping beside the rows, never part of them.
 """
 
 from __future__ import annotations
@@ -35,6 +36,13 @@ class Written(NamedTuple):
 
     rows: Mapping[str, int]
     replaced: int
+    refused: tuple[str, ...]
+
+
+class Removed(NamedTuple):
+    """What a removal did: how many roots had rows that are gone now, and the roots refused as newer than it."""
+
+    removed: int
     refused: tuple[str, ...]
 
 
@@ -90,8 +98,8 @@ class IndexStore(Protocol):
     ) -> Written:
         """Replace all rows of the documents' roots. Raises ``EmbedderMismatch``."""
 
-    def remove(self, roots: Iterable[str]) -> int:
-        """Remove all rows of these roots; returns how many had any."""
+    def remove(self, roots: Iterable[str], *, version: int) -> Removed:
+        """Remove all rows of these roots, but for those a newer version wrote; a later write must be as new."""
 
     def document(self, ident: str) -> Document | None:
         """Return a document by its id or any of its identifiers."""
@@ -120,8 +128,8 @@ class GraphStore(Protocol):
     ) -> Written:
         """Replace all rows of these roots; nodes merge by ``Entity.node``."""
 
-    def remove(self, roots: Iterable[str]) -> int:
-        """Remove all rows of these roots; returns how many had any."""
+    def remove(self, roots: Iterable[str], *, version: int) -> Removed:
+        """Remove all rows of these roots, but for those a newer version wrote; a later write must be as new."""
 
     def find(self, text: str, *, limit: int) -> list[Node]:
         """Return nodes whose id, identifier or name matches, best first."""

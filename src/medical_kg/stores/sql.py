@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from sqlalchemy import Column, Integer, MetaData, String, Table, delete, inspect, select
+from sqlalchemy import Column, Integer, MetaData, String, Table, inspect, select
 
 from medical_kg.orchestration.contract.database import insert, open_engine, reading, writing
 
@@ -28,7 +28,7 @@ ROOTS = Table(
     Column("version", Integer, nullable=False),
     Column("digest", String, nullable=False, server_default=""),
 )
-"""Bookkeeping of both halves: which submission wrote a root last, and a digest of what it wrote."""
+"""Bookkeeping of both halves: which submission wrote or removed a root last, and a digest of what it wrote."""
 
 
 class Claim(NamedTuple):
@@ -100,15 +100,12 @@ def _versions(connection: Connection, half: str, roots: Sequence[str]) -> dict[s
 
 
 def keep_digests(connection: Connection, half: str, digests: Mapping[str, str]) -> None:
-    """Note what was written for these claimed roots, so that an equal write can be seen and skipped."""
+    """Note what was written for these claimed roots, so that an equal write can be seen and skipped.
+
+    An empty digest says that nothing is there.
+    """
     upsert = insert(ROOTS)
     upsert = upsert.on_conflict_do_update(index_elements=["half", "root"], set_={"digest": upsert.excluded.digest})
     rows = [{"half": half, "root": root, "version": 0, "digest": digest} for root, digest in digests.items()]
     if rows:
         connection.execute(upsert, rows)
-
-
-def forget_roots(connection: Connection, half: str, roots: Iterable[str]) -> None:
-    """Drop the bookkeeping of these roots for one half."""
-    for group in in_groups(roots):
-        connection.execute(delete(ROOTS).where(ROOTS.c.half == half, ROOTS.c.root.in_(group)))

@@ -15,9 +15,9 @@ from sqlalchemy import Column, Index, Integer, MetaData, String, Table, case, de
 
 from medical_kg.orchestration.contract.database import reading, writing
 from medical_kg.orchestration.contract.errors import ContractError
-from medical_kg.stores.contract import Edge, Node, Written
+from medical_kg.stores.contract import Edge, Node, Removed, Written
 from medical_kg.stores.graph_rows import Variant, claim_rows, folded, identifier_rows, merged_node, statement_rows
-from medical_kg.stores.sql import claim_roots, forget_roots, in_groups, open_tables
+from medical_kg.stores.sql import claim_roots, in_groups, open_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -102,14 +102,16 @@ class SqlGraph:
             _refresh_nodes(connection, touched.union(row["node"] for row in statements))
             return Written(_standing(connection, roots), len(replaced), claim.refused)
 
-    def remove(self, roots: Iterable[str]) -> int:
-        """Remove all rows of these roots, and nodes that no other root speaks of; returns how many roots had any."""
-        wanted = tuple(dict.fromkeys(roots))
+    def remove(self, roots: Iterable[str], *, version: int) -> Removed:
+        """Remove all rows of these roots, and nodes that no other root speaks of; the roots' versions stay."""
+        wanted = list(roots)
+        if not wanted:
+            return Removed(0, ())
         with writing(self._engine) as connection:
-            replaced, touched = _delete_rows(connection, wanted)
+            claim = claim_roots(connection, HALF, wanted, version)
+            removed, touched = _delete_rows(connection, claim.accepted)
             _refresh_nodes(connection, touched)
-            forget_roots(connection, HALF, wanted)
-        return len(replaced)
+        return Removed(len(removed), claim.refused)
 
     def find(self, text: str, *, limit: int) -> list[Node]:
         """Return nodes for a text: by id or identifier (with or without its prefix), then by name.

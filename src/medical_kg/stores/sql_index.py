@@ -2,8 +2,9 @@
 
 Results of the two are fused by reciprocal rank: a chunk scores the sum of 1 / (60 + rank) over the lists it is in
 (Cormack, Clarke and Büttcher, *Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning Methods*,
-SIGIR 2009). Words are stemmed (Porter) and stripped of accents: on the 500 questions of PubMedQA that found 99.2 % of the
-articles among the first ten, against 99.0 % without stemming. Vectors are compared with all others, which is exact and good to some 200,000 chunks.
+SIGIR 2009). Words are stemmed (Porter) and stripped of accents: on the 500 questions of PubMedQA that found 99.2 % of
+the articles among the first ten, against 99.0 % without stemming. Vectors are compared with all others, which is exact
+and good to some 200,000 chunks.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from medical_kg.documents.ir import Document
 from medical_kg.documents.records import Chunk
 from medical_kg.orchestration.contract.database import reading, writing
 from medical_kg.orchestration.contract.errors import SchemaTooNew
-from medical_kg.stores.contract import EmbedderMismatch, Hit, Written
-from medical_kg.stores.sql import claim_roots, forget_roots, keep_digests, open_tables
+from medical_kg.stores.contract import EmbedderMismatch, Hit, Removed, Written
+from medical_kg.stores.sql import claim_roots, keep_digests, open_tables
 from medical_kg.stores.sql_index_tables import CHUNKS, DOCUMENTS, IDENTIFIERS, META, METADATA, SCHEMA, VECTORS
 from medical_kg.stores.sql_index_write import (
     RootRows,
@@ -51,6 +52,7 @@ FUNCTION_WORDS = frozenset(
     ).split()
 )
 """Left out of a query that has others: they match nearly everything, tell nothing and take half the time."""
+HALF = "index"
 KINDS = ("hybrid", "text", "vector")
 MATCH = text("SELECT rowid FROM index_text WHERE index_text MATCH :words ORDER BY bm25(index_text), rowid LIMIT :limit")
 
@@ -90,26 +92,27 @@ class SqlIndex:
         given = by_root(documents, chunks, embeddings)
         digests = {root: rows.digest() for root, rows in given.items()}
         with writing(self._engine) as connection:
-            claim = claim_roots(connection, "index", given, version)
+            claim = claim_roots(connection, HALF, given, version)
             replaced = count_roots(connection, claim.accepted)
             changed = {root: given[root] for root in claim.accepted if claim.digests.get(root) != digests[root]}
             if changed:
                 delete_roots(connection, list(changed))
                 insert_roots(connection, changed)
-                keep_digests(connection, "index", {root: digests[root] for root in changed})
+                keep_digests(connection, HALF, {root: digests[root] for root in changed})
         return Written(_sizes(given[root] for root in claim.accepted), replaced, claim.refused)
 
-    def remove(self, roots: Iterable[str]) -> int:
-        """Remove all rows of these roots, and the memory of their versions."""
-        gone = list(dict.fromkeys(roots))
-        if not gone:
-            return 0
+    def remove(self, roots: Iterable[str], *, version: int) -> Removed:
+        """Remove all rows of these roots; the roots' versions stay."""
+        wanted = list(roots)
+        if not wanted:
+            return Removed(0, ())
         with writing(self._engine) as connection:
-            found = count_roots(connection, gone)
-            if found:
-                delete_roots(connection, gone)
-            forget_roots(connection, "index", gone)
-        return found
+            claim = claim_roots(connection, HALF, wanted, version)
+            removed = count_roots(connection, claim.accepted)
+            if removed:
+                delete_roots(connection, claim.accepted)
+            keep_digests(connection, HALF, dict.fromkeys(claim.accepted, ""))
+        return Removed(removed, claim.refused)
 
     def document(self, ident: str) -> Document | None:
         """Return a document by its id or any of its identifiers; of several its own id counts first."""
