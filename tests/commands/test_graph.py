@@ -53,7 +53,7 @@ def claim(root: str, subject: str, object_: str) -> Claim:
         subject=subject,
         predicate="studies",
         object=object_,
-        evidence=Mention(pointer="/c/0", text="Heart [Failure]"),
+        evidence=Mention(pointer="/c/0", block="b1", start=8, end=23, text="Heart [Failure]"),
         method="structured",
         provenance=Provenance(source="files", uri="file:///a.json"),
     )
@@ -139,6 +139,9 @@ def test_show_as_json(workspace: FakeWorkspace, flag: tuple[str, ...], wide: Any
     found = json.loads(result.stdout)
     assert found["node"]["name"] == "Heart Failure, Diastolic"
     assert [(edge["subject"], edge["evidence"]) for edge in found["edges"]] == [("nct:2", "Heart [Failure]")]
+    assert [(edge["pointer"], edge["block"], edge["start"], edge["end"]) for edge in found["edges"]] == [
+        ("/c/0", "b1", 8, 23)
+    ]
 
 
 @pytest.mark.parametrize(("depth", "expected"), [("1", ["nct:2"]), ("3", ["nct:2", "mesh:D1", "nct:1"])])

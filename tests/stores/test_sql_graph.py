@@ -223,7 +223,11 @@ def test_an_older_write_does_not_bring_a_removed_root_back(graph: SqlGraph) -> N
 
 def test_edge_carries_its_provenance(graph: SqlGraph) -> None:
     """An edge says which root states it, by which words, where, how, and from which source; one row per root."""
-    graph.replace(["r1", "r2"], [], [claim("r1", "a", "b", words="w1"), claim("r2", "a", "b", words="w2")], version=0)
+    unplaced = claim("r2", "a", "b", words="w2")
+    placed = Mention(pointer="/c/0", block="b7", start=0, end=2, text="w1")
+    graph.replace(
+        ["r1", "r2"], [], [unplaced.model_copy(update={"root": "r1", "evidence": placed}), unplaced], version=0
+    )
     first, second = graph.edges("a", limit=9)
     assert first == Edge(
         subject="a",
@@ -232,11 +236,14 @@ def test_edge_carries_its_provenance(graph: SqlGraph) -> None:
         root="r1",
         evidence="w1",
         pointer="/c/0",
+        block="b7",
+        start=0,
+        end=2,
         method="structured",
         source="files",
         uri="file:///x.json",
     )
-    assert (second.root, second.evidence) == ("r2", "w2")
+    assert (second.root, second.evidence, second.block, second.start, second.end) == ("r2", "w2", "", None, None)
 
 
 def test_edges_in_both_directions_up_to_the_limit(graph: SqlGraph) -> None:

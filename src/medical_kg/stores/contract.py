@@ -72,7 +72,11 @@ class Node(Record):
 
 
 class Edge(Record):
-    """An edge of the graph with its provenance: one row per root that states it."""
+    """An edge of the graph with its provenance: one row per root that states it.
+
+    ``evidence`` are the words that carry it. Where they stand in the subject's text, ``block``, ``start`` and ``end``
+    say so; where they stand in its structured data, ``pointer`` does.
+    """
 
     subject: str
     predicate: str
@@ -80,6 +84,9 @@ class Edge(Record):
     root: str
     evidence: str
     pointer: str
+    block: str = ""
+    start: int | None = None
+    end: int | None = None
     method: str
     source: str
     uri: str
