@@ -94,12 +94,32 @@ def test_nodes_merge_over_roots(graph: SqlGraph) -> None:
     assert graph.counts() == {"nodes": 1, "edges": 0}
 
 
-def test_equal_numbers_are_settled_by_the_alphabet(graph: SqlGraph) -> None:
-    """Of names used equally often the alphabetically first one is taken."""
-    graph.replace(["r1", "r2"], [entity("r1", "n", "beta"), entity("r2", "n", "alpha")], [], version=0)
-    node = graph.node("n")
+@pytest.mark.parametrize("order", [("r1", "r2"), ("r2", "r1")])
+def test_equal_numbers_are_settled_by_the_alphabet(graph: SqlGraph, order: tuple[str, str]) -> None:
+    """Of kinds and names used equally often the alphabetically first one is taken, whoever came first."""
+    said = {"r1": ("beta", "descriptor"), "r2": ("alpha", "condition")}
+    for root in order:
+        name, kind = said[root]
+        graph.replace([root], [entity(root, "mesh:A", name, kind=kind)], [], version=0)
+    node = graph.node("mesh:A")
     assert node is not None
-    assert node.name == "alpha"
+    assert (node.name, node.kind) == ("alpha", "condition")
+
+
+def test_a_kind_changes_with_what_most_roots_say(graph: SqlGraph) -> None:
+    """A node follows its statements: when those of one kind go, the other kind is its own."""
+    graph.replace(
+        ["r1", "r2", "r3"],
+        [entity(root, "mesh:A", kind=kind) for root, kind in [("r1", "chemical"), ("r2", "drug"), ("r3", "drug")]],
+        [],
+        version=0,
+    )
+    kinds = []
+    for gone in (["nobody"], ["r2"], ["r1"]):
+        graph.remove(gone, version=0)
+        node = graph.node("mesh:A")
+        kinds.append(node.kind if node else None)
+    assert kinds == ["drug", "chemical", "drug"]
 
 
 @given(st.permutations([("b", "x", 2), ("a", "x", 1), ("a", "y", 1), ("c", "z", 1)]))
@@ -112,7 +132,7 @@ def test_merging_does_not_depend_on_order(said: list[tuple[str, str, int]]) -> N
         "name": "x",
         "identifiers": '["x", "y", "z"]',
         "roots": 5,
-        "folded": "x",
+        "words": "x",
     }
 
 
@@ -287,8 +307,8 @@ def test_find_ranks_what_matches_best(graph: SqlGraph) -> None:
         "mesh:D4",
         "mesh:D1",
         "mesh:D2",
-        "mesh:D5",
         "mesh:D3",
+        "mesh:D5",
     ]
     assert [node.id for node in graph.find("failure", limit=2)] == ["failure", "mesh:D4"]
     assert [node.id for node in graph.find("d3", limit=9)] == ["mesh:D3"]
@@ -304,10 +324,48 @@ def test_find_prefers_what_most_roots_speak_of(graph: SqlGraph) -> None:
     assert [(node.id, node.roots) for node in graph.find("pain", limit=9)] == [("b", 2), ("a", 1)]
 
 
-def test_find_takes_wildcards_as_they_are(graph: SqlGraph) -> None:
-    """Signs that mean something to the database mean nothing in a search."""
+def test_find_takes_words_in_any_order(graph: SqlGraph) -> None:
+    """All words must be in the name; the text as it stands comes before its words, those before parts of words."""
+    names = {
+        "a": "Lung Cancer",
+        "b": "Lung cancer, small cell",
+        "c": "Advanced lung cancer",
+        "d": "Cancer of the lung",
+        "e": "Cancer-bearing sublung",
+        "f": "Lung abscess",
+        "g": "Lungs and cancers",
+    }
+    graph.replace(["r"], [entity("r", node, name) for node, name in names.items()], [], version=0)
+    assert [node.id for node in graph.find("lung cancer", limit=9)] == ["a", "b", "c", "g", "d", "e"]
+    assert [node.id for node in graph.find("CANCER, lung", limit=9)] == ["a", "g", "d", "c", "b", "e"]
+    assert [node.id for node in graph.find("lungs cancers", limit=1)] == ["a"]
+    assert graph.find("lung cancer surgery", limit=9) == []
+    assert [node.id for node in graph.find("lung " * 2000, limit=1)] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("non small cell", "Carcinoma, Non-Small-Cell Lung"),
+        ("sjogren", "Sjögren Syndrome"),
+        ("SJÖGREN'S", "Sjogren's syndrome"),
+        ("kidney diseases", "Chronic Kidney Disease"),
+        ("disease kidney", "Kidney Diseases"),
+        ("type 2 diabetes", "Diabetes Mellitus, Type 2"),
+        ("abscess", "Abscess"),
+    ],
+)
+def test_find_looks_past_spelling(graph: SqlGraph, text: str, name: str) -> None:
+    """Case, accents, hyphens, commas and plurals do not keep a name from being found."""
+    graph.replace(["r"], [entity("r", "a", name), entity("r", "b", "Small type")], [], version=0)
+    assert [node.id for node in graph.find(text, limit=9)] == ["a"]
+
+
+def test_find_takes_signs_as_they_are(graph: SqlGraph) -> None:
+    """Signs that mean something to the database mean nothing in a search, and signs alone find no name."""
     graph.replace(["r"], [entity("r", "a", "100% oxygen"), entity("r", "b", "oxygen_x")], [], version=0)
-    assert [node.id for node in graph.find("%", limit=9)] == ["a"]
+    assert graph.find("%", limit=9) == []
+    assert [node.id for node in graph.find("100%", limit=9)] == ["a"]
     assert [node.id for node in graph.find("_", limit=9)] == ["b"]
 
 

@@ -139,7 +139,7 @@ class GraphStore(Protocol):
         """Remove all rows of these roots, but for those a newer version wrote; a later write must be as new."""
 
     def find(self, text: str, *, limit: int) -> list[Node]:
-        """Return nodes whose id, identifier or name matches, best first."""
+        """Return nodes whose id or identifier is this text, or whose name holds its words, best first."""
 
     def node(self, ident: str) -> Node | None:
         """Return a node by its id or any of its identifiers."""

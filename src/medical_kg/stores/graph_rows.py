@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import unicodedata
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,6 +14,10 @@ if TYPE_CHECKING:
     from medical_kg.documents.records import Claim, Entity
 
 Row = dict[str, Any]
+
+WORD = re.compile(r"\w+")
+SHORTEST_PLURAL = 4
+"""From this length on, a last ``s`` is taken for a plural's."""
 
 
 class Variant(NamedTuple):
@@ -25,8 +31,20 @@ class Variant(NamedTuple):
 
 
 def folded(text: str) -> str:
-    """Return the form in which names and identifiers are compared: case folded, single spaces."""
+    """Return the form in which identifiers are compared: case folded, single spaces."""
     return " ".join(text.casefold().split())
+
+
+def words(text: str) -> list[str]:
+    """Return the words by which names are compared: case folded, without accents and punctuation."""
+    letters = (one for one in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(one))
+    return WORD.findall("".join(letters))
+
+
+def singular(word: str) -> str:
+    """Return a word without a plural's ``s``: a part of the word, so that it is found in either form."""
+    plural = len(word) >= SHORTEST_PLURAL and word.endswith("s") and not word.endswith("ss")
+    return word[:-1] if plural else word
 
 
 def statement_rows(entities: Iterable[Entity]) -> list[Row]:
@@ -94,7 +112,7 @@ def merged_node(variants: Iterable[Variant]) -> Row:
         "name": name,
         "identifiers": _as_json(identifiers),
         "roots": kinds.total(),
-        "folded": folded(name),
+        "words": " ".join(words(name)),
     }
 
 

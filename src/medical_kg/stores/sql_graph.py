@@ -11,18 +11,42 @@ import json
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, Index, Integer, MetaData, String, Table, case, delete, func, insert, or_, select
+from sqlalchemy import (
+    Column,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    and_,
+    case,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+)
 
 from medical_kg.orchestration.contract.database import reading, writing
 from medical_kg.orchestration.contract.errors import ContractError
 from medical_kg.stores.contract import Edge, Node, Removed, Written
-from medical_kg.stores.graph_rows import Variant, claim_rows, folded, identifier_rows, merged_node, statement_rows
+from medical_kg.stores.graph_rows import (
+    Variant,
+    claim_rows,
+    folded,
+    identifier_rows,
+    merged_node,
+    singular,
+    statement_rows,
+    words,
+)
 from medical_kg.stores.sql import claim_roots, in_groups, open_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import ColumnElement, Connection, Row
 
     from medical_kg.documents.records import Claim, Entity
 
@@ -47,8 +71,7 @@ NODES = Table(
     Column("name", String, nullable=False),
     Column("identifiers", String, nullable=False),
     Column("roots", Integer, nullable=False),
-    Column("folded", String, nullable=False),
-    Index("graph_nodes_by_folded", "folded"),
+    Column("words", String, nullable=False),
     sqlite_with_rowid=False,
 )
 IDENTIFIERS = Table(
@@ -81,6 +104,8 @@ EDGES = Table(
     sqlite_with_rowid=False,
 )
 HALF = "graph"
+MAX_WORDS = 64
+"""How many words of a text are looked for in names; the rest is left out."""
 
 
 class SqlGraph:
@@ -119,25 +144,14 @@ class SqlGraph:
     def find(self, text: str, *, limit: int) -> list[Node]:
         """Return nodes for a text: by id or identifier (with or without its prefix), then by name.
 
-        Names are compared without case: equal ones first, then beginnings, then words inside; among equals the node
-        that most roots speak of.
+        A name matches when it holds all words of the text, in any order, whole or as parts of words; case, accents,
+        punctuation and a plural's ``s`` do not matter. Equal names come first, then those that begin with the text,
+        those that hold it, those with words that begin so, the rest; among equals the node that most roots speak of.
         """
-        wanted = folded(text)
-        if not wanted:
+        if not text.strip():
             return []
-        by_identifier = select(IDENTIFIERS.c.node).where(
-            or_(IDENTIFIERS.c.folded == wanted, IDENTIFIERS.c.bare == wanted)
-        )
-        place = func.instr(NODES.c.folded, wanted)
-        rank = case(
-            (NODES.c.id == text.strip(), 0),
-            (NODES.c.id.in_(by_identifier), 1),
-            (NODES.c.folded == wanted, 2),
-            (place == 1, 3),
-            (func.instr(NODES.c.folded, f" {wanted}") > 0, 4),
-            else_=5,
-        )
-        query = select(NODES).where(or_(NODES.c.id == text.strip(), NODES.c.id.in_(by_identifier), place > 0))
+        rank = _rank(text)
+        query = select(NODES).where(rank.is_not(None))
         ordered = query.order_by(rank, NODES.c.roots.desc(), func.length(NODES.c.name), NODES.c.id).limit(limit)
         with reading(self._engine) as connection:
             return [_node(row) for row in connection.execute(ordered)]
@@ -186,6 +200,29 @@ class SqlGraph:
     def close(self) -> None:
         """Let go of the database."""
         self._engine.dispose()
+
+
+def _rank(text: str) -> ColumnElement[int | None]:
+    """Return how well a node matches a text, best 0; NULL where it does not."""
+    forms = or_(IDENTIFIERS.c.folded == folded(text), IDENTIFIERS.c.bare == folded(text))
+    return case(
+        (NODES.c.id == text.strip(), 0),
+        (NODES.c.id.in_(select(IDENTIFIERS.c.node).where(forms)), 1),
+        *_name_ranks(words(text)[:MAX_WORDS]),
+    )
+
+
+def _name_ranks(wanted: list[str]) -> Iterator[tuple[ColumnElement[bool], int]]:
+    if not wanted:
+        return
+    phrase = " ".join(wanted)
+    parts = [singular(word) for word in wanted]
+    spaced = literal(" ") + NODES.c.words
+    yield NODES.c.words == phrase, 2
+    yield func.instr(NODES.c.words, phrase) == 1, 3
+    yield func.instr(spaced, f" {phrase}") > 0, 4
+    yield and_(*(func.instr(spaced, f" {part}") > 0 for part in parts)), 5
+    yield and_(*(func.instr(NODES.c.words, part) > 0 for part in parts)), 6
 
 
 def _refuse_strangers(roots: Iterable[str], entities: Iterable[Entity], claims: Iterable[Claim]) -> None:
