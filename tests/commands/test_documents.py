@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 import json
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -8,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from medical_kg.commands.documents import app
@@ -65,11 +63,6 @@ class Context:
     workspace: FakeWorkspace
     json: bool = False
     plugins: Stores = field(default_factory=Stores)
-    printed: io.StringIO = field(default_factory=io.StringIO)
-
-    @property
-    def console(self) -> Console:
-        return Console(file=self.printed, width=30)
 
 
 @pytest.fixture
@@ -86,9 +79,9 @@ def run(context: Context, *arguments: str) -> Result:
 
 def test_a_document_is_shown_with_its_parts_and_origin(workspace: FakeWorkspace) -> None:
     """Title, identifiers, sections, provenance and number of chunks; what is unknown is left out, nothing is cut."""
-    context = Context(workspace)
-    assert run(context, "show", "nct:NCT01").exit_code == 0
-    assert context.printed.getvalue().splitlines() == [
+    result = run(Context(workspace), "show", "nct:NCT01")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
         "Aspirin [early] — a trial",
         "  id:          nct:NCT01",
         "  kind:        trial",
@@ -116,11 +109,9 @@ def test_any_identifier_will_do(workspace: FakeWorkspace, ident: str) -> None:
 
 def test_json_holds_the_whole_document(workspace: FakeWorkspace) -> None:
     """A program gets every field and the number of chunks, on stdout and nothing else."""
-    context = Context(workspace, json=True)
-    found = json.loads(run(context, "show", "nct:NCT01").stdout)
+    found = json.loads(run(Context(workspace, json=True), "show", "nct:NCT01").stdout)
     assert found.pop("chunks") == 1
     assert Document.model_validate(found) == DOCUMENT
-    assert context.printed.getvalue() == ""
 
 
 def test_an_unknown_document_is_told_with_a_way_out(workspace: FakeWorkspace) -> None:

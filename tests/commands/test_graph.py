@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from medical_kg import MedicalKGError
-from medical_kg.commands.graph import app
+from medical_kg.commands.graph import NodeNotFound, app
 from medical_kg.documents.ir import Provenance
 from medical_kg.documents.records import Claim, Entity, Mention
 from medical_kg.stores.database import DatabaseStore
@@ -35,11 +32,6 @@ class Context:
     workspace: FakeWorkspace
     json: bool = False
     plugins: Stores = field(default_factory=Stores)
-    printed: io.StringIO = field(default_factory=io.StringIO)
-
-    @property
-    def console(self) -> Console:
-        return Console(file=self.printed, width=40)
 
 
 def entity(root: str, node: str, name: str, kind: str = "condition") -> Entity:
@@ -86,10 +78,9 @@ def run(context: Context, *arguments: str) -> Result:
 
 def test_show_gives_a_node_with_its_evidence(workspace: FakeWorkspace) -> None:
     """A node is shown with its edges in both directions, the words, their place and origin; nothing is cut."""
-    context = Context(workspace)
-    result = run(context, "show", "MESH:d1")
+    result = run(Context(workspace), "show", "MESH:d1")
     assert (result.exit_code, result.stderr) == (0, "")
-    assert context.printed.getvalue().splitlines() == [
+    assert result.stdout.splitlines() == [
         "Heart Failure",
         "  id:        mesh:D1",
         "  kind:      condition",
@@ -104,22 +95,31 @@ def test_show_gives_a_node_with_its_evidence(workspace: FakeWorkspace) -> None:
 
 def test_a_text_that_matches_several_is_said(workspace: FakeWorkspace) -> None:
     """The best match is shown; on stderr stands what else there is."""
-    context = Context(workspace)
-    result = run(context, "show", "heart")
-    assert result.stdout == ""
+    result = run(Context(workspace), "show", "heart")
     assert result.stderr.splitlines() == [
         "'heart' matches 2 nodes; showing the first:",
         "  mesh:D1  Heart Failure (condition, stated by 2)",
         "  mesh:D2  Heart Failure, Diastolic (condition, stated by 1)",
     ]
-    assert context.printed.getvalue().startswith("Heart Failure\n")
+    assert result.stdout.startswith("Heart Failure\n")
 
 
 def test_a_text_that_matches_one_needs_no_words(workspace: FakeWorkspace) -> None:
     """A clear match is just shown."""
-    context = Context(workspace)
-    assert run(context, "show", "diastolic").stderr == ""
-    assert context.printed.getvalue().startswith("Heart Failure, Diastolic\n")
+    result = run(Context(workspace), "show", "diastolic failure")
+    assert (result.stderr, result.stdout.splitlines()[0]) == ("", "Heart Failure, Diastolic")
+
+
+def test_a_whole_name_is_a_clear_match(workspace: FakeWorkspace) -> None:
+    """A name as it stands is that node, whatever else holds its words; of two nodes with this name both are told."""
+    result = run(Context(workspace), "show", "heart failure")
+    assert (result.stderr, result.stdout.splitlines()[1]) == ("", "  id:        mesh:D1")
+    graph = DatabaseStore(workspace.database_url).graph()
+    graph.replace(["r3"], [entity("r3", "umls:C1", "Heart failure")], [], version=0)
+    graph.close()
+    result = run(Context(workspace), "show", "heart failure")
+    assert "'heart failure' matches 3 nodes" in result.stderr
+    assert result.stdout.splitlines()[1] == "  id:        mesh:D1"
 
 
 def test_many_matches_are_not_all_listed(workspace: FakeWorkspace) -> None:
@@ -147,9 +147,8 @@ def test_show_as_json(workspace: FakeWorkspace, flag: tuple[str, ...], wide: Any
 @pytest.mark.parametrize(("depth", "expected"), [("1", ["nct:2"]), ("3", ["nct:2", "mesh:D1", "nct:1"])])
 def test_neighbors_lists_the_nearest_first(workspace: FakeWorkspace, depth: str, expected: list[str]) -> None:
     """Below the node itself stand the nodes around it; depth says how far to go."""
-    context = Context(workspace)
-    run(context, "neighbors", "mesh:D2", "--depth", depth)
-    assert [line.split()[0] for line in context.printed.getvalue().splitlines()[5:]] == expected
+    shown = run(Context(workspace), "neighbors", "mesh:D2", "--depth", depth).stdout
+    assert [line.split()[0] for line in shown.splitlines()[5:]] == expected
 
 
 def test_neighbors_as_json(workspace: FakeWorkspace) -> None:
@@ -171,8 +170,8 @@ def test_an_unknown_node_is_a_clear_error(workspace: FakeWorkspace, tmp_path: Pa
     for place, advice in [(workspace, "it holds 4 nodes"), (FakeWorkspace(tmp_path / "new"), "run a pipeline with")]:
         place.root.mkdir(exist_ok=True)
         result = run(Context(place), "show", "zebra")
-        assert isinstance(result.exception, MedicalKGError)
-        assert result.exception.exit_code == 1
+        assert isinstance(result.exception, NodeNotFound)
+        assert result.exception.exit_code == 2
         assert "no node 'zebra'" in str(result.exception)
         assert advice in str(result.exception)
 

@@ -46,7 +46,7 @@ def show(
         typer.echo(json.dumps({**document.model_dump(mode="json"), "chunks": chunks}, ensure_ascii=False, indent=2))
         return
     for line in _lines(document, chunks):
-        context.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        typer.echo(line)
 
 
 def find(index: IndexStore, ident: str) -> Document:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medical_kg import MedicalKGError
 from medical_kg.commands.contract import CommandContext, context_of
+from medical_kg.orchestration.contract.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -29,12 +29,12 @@ StoreName = Annotated[str, typer.Option("--store", help="The store that holds th
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-class NodeNotFound(MedicalKGError):
+class NodeNotFound(UsageError):
     """No node of the graph is known by this id or name."""
 
     def __init__(self, wanted: str, nodes: int) -> None:
         """Name what was asked for and how large the graph is."""
-        advice = "try fewer letters of its name" if nodes else "run a pipeline with a knowledge-graph stage first"
+        advice = "try one word of its name" if nodes else "run a pipeline with a knowledge-graph stage first"
         super().__init__(f"the graph has no node {wanted!r} (it holds {nodes} nodes); {advice}")
 
 
@@ -47,17 +47,17 @@ def show(
     as_json: AsJson = False,  # noqa: FBT002  # typer's form of a flag
 ) -> None:
     """Show a node, its edges and the words that carry them."""
-    context = context_of(ctx)
+    context = _context(ctx, as_json=as_json)
     with closing(_graph(context, store)) as graph:
         node = _choose(graph, wanted)
         edges = graph.edges(node.id, limit=limit)
         # The ends of a node's first edges are among its first neighbours: one question gives all their names.
         nodes, _ = graph.neighbors(node.id, depth=1, limit=limit)
-    if as_json or context.json:
+    if context.json:
         _print_json(node=node.model_dump(), edges=[edge.model_dump() for edge in edges])
         return
     names = {one.id: one.name for one in (node, *nodes)}
-    _print(context, [*_headline(node), *(line for edge in edges for line in _edge_lines(node, edge, names))])
+    _print([*_headline(node), *(line for edge in edges for line in _edge_lines(node, edge, names))])
     _tell_limit(edges, limit, "edges")
 
 
@@ -71,16 +71,22 @@ def neighbors(
     as_json: AsJson = False,  # noqa: FBT002  # typer's form of a flag
 ) -> None:
     """List the nodes around a node, nearest first."""
-    context = context_of(ctx)
+    context = _context(ctx, as_json=as_json)
     with closing(_graph(context, store)) as graph:
         node = _choose(graph, wanted)
         nodes, edges = graph.neighbors(node.id, depth=depth, limit=limit)
-    if as_json or context.json:
+    if context.json:
         dumped = {"nodes": [one.model_dump() for one in nodes], "edges": [edge.model_dump() for edge in edges]}
         _print_json(node=node.model_dump(), **dumped)
         return
-    _print(context, [*_headline(node), *(f"  {_in_short(one)}" for one in nodes)])
+    _print([*_headline(node), *(f"  {_in_short(one)}" for one in nodes)])
     _tell_limit(nodes, limit, "nodes")
+
+
+def _context(ctx: typer.Context, *, as_json: bool) -> CommandContext:
+    context = context_of(ctx)
+    context.json = context.json or as_json
+    return context
 
 
 def _graph(context: CommandContext, store: str) -> GraphStore:
@@ -89,13 +95,14 @@ def _graph(context: CommandContext, store: str) -> GraphStore:
 
 
 def _choose(graph: GraphStore, wanted: str) -> Node:
-    """Return the node with this id or identifier, else the best match by name; say so where there are several."""
+    """Return the node with this id, identifier or name, else the best match; say so where there are several as good."""
     if node := graph.node(wanted):
         return node
     found = graph.find(wanted, limit=CANDIDATES + 1)
     if not found:
         raise NodeNotFound(wanted, graph.counts()["nodes"])
-    if len(found) > 1:
+    named = sum(node.name.casefold() == wanted.strip().casefold() for node in found)
+    if len(found) > 1 and named != 1:
         _tell_choice(wanted, found)
     return found[0]
 
@@ -130,9 +137,9 @@ def _edge_lines(node: Node, edge: Edge, names: Mapping[str, str]) -> Iterator[st
     yield f'       "{edge.evidence}"{place} ({edge.method}, {edge.source}: {edge.uri})'
 
 
-def _print(context: CommandContext, lines: list[str]) -> None:
+def _print(lines: list[str]) -> None:
     for line in lines:
-        context.console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)
+        typer.echo(line)
 
 
 def _print_json(**found: object) -> None:
