@@ -111,7 +111,7 @@ def test_a_text_that_matches_one_needs_no_words(workspace: FakeWorkspace) -> Non
 
 
 def test_a_whole_name_is_a_clear_match(workspace: FakeWorkspace) -> None:
-    """A name as it stands is that node, whatever else holds its words; of two nodes with this name both are told."""
+    """A name as it stands is that node, but for a better known match or another node of this name: then all are told."""
     result = run(Context(workspace), "show", "heart failure")
     assert (result.stderr, result.stdout.splitlines()[1]) == ("", "  id:        mesh:D1")
     graph = DatabaseStore(workspace.database_url).graph()
@@ -120,6 +120,10 @@ def test_a_whole_name_is_a_clear_match(workspace: FakeWorkspace) -> None:
     result = run(Context(workspace), "show", "heart failure")
     assert "'heart failure' matches 3 nodes" in result.stderr
     assert result.stdout.splitlines()[1] == "  id:        mesh:D1"
+    graph = DatabaseStore(workspace.database_url).graph()
+    graph.replace(["r4"], [entity("r4", "umls:C2", "Failure")], [], version=0)
+    graph.close()
+    assert "'failure' matches 4 nodes" in run(Context(workspace), "show", "failure").stderr
 
 
 def test_many_matches_are_not_all_listed(workspace: FakeWorkspace) -> None:

@@ -101,10 +101,17 @@ def _choose(graph: GraphStore, wanted: str) -> Node:
     found = graph.find(wanted, limit=CANDIDATES + 1)
     if not found:
         raise NodeNotFound(wanted, graph.counts()["nodes"])
-    named = sum(node.name.casefold() == wanted.strip().casefold() for node in found)
-    if len(found) > 1 and named != 1:
+    if not _is_clear(wanted, found):
         _tell_choice(wanted, found)
     return found[0]
+
+
+def _is_clear(wanted: str, found: Sequence[Node]) -> bool:
+    """Whether the first is meant: alone, or the only one of this very name and nothing else as well known."""
+    best, *others = found
+    names = [node.name.casefold() for node in found]
+    named = names[0] == wanted.strip().casefold() and names.count(names[0]) == 1
+    return not others or (named and all(other.roots <= best.roots for other in others))
 
 
 def _tell_choice(wanted: str, found: list[Node]) -> None:
