@@ -11,7 +11,35 @@ from medical_kg.orchestration.workspace import Workspace
 from medical_kg.testing import FakeSignals
 from medical_kg.testing.harness import run_stage
 
-WORDS = ["patients", "randomised", "treatment", "placebo", "trial", "outcome", "response", "dose", "safety", "efficacy", "baseline", "mortality", "infection", "vaccine", "antibody", "tumour", "cardiac", "renal", "hepatic", "insulin", "glucose", "pressure", "therapy", "surgery", "diagnosis", "cohort", "median"]
+WORDS = [
+    "patients",
+    "randomised",
+    "treatment",
+    "placebo",
+    "trial",
+    "outcome",
+    "response",
+    "dose",
+    "safety",
+    "efficacy",
+    "baseline",
+    "mortality",
+    "infection",
+    "vaccine",
+    "antibody",
+    "tumour",
+    "cardiac",
+    "renal",
+    "hepatic",
+    "insulin",
+    "glucose",
+    "pressure",
+    "therapy",
+    "surgery",
+    "diagnosis",
+    "cohort",
+    "median",
+]
 
 
 def write(folder: Path, count: int, words: int = 60) -> Path:

@@ -21,9 +21,9 @@ from medical_kg.orchestration.telemetry.events import (
     ItemDeadLettered,
     StageCompleted,
     StageFailed,
+    StagePaused,
     StageReused,
     StageStarted,
-    StageWaiting,
 )
 
 BATCH = {"submission_id": "s1", "batch_id": "s1-0001", "at": 0.0}
@@ -36,7 +36,7 @@ EVENTS = [
     ItemDeadLettered(**STAGE, item_id="x", error="ItemRejected: odd"),
     StageCompleted(**STAGE, counts={"documents": 1200.0, "share": 0.25}, dead_letters=1, retries=2, duration=1.234),
     StageReused(**STAGE),
-    StageWaiting(**STAGE, condition="[done] exists"),
+    StagePaused(**STAGE, condition="[done] exists"),
     StageFailed(**STAGE, error="no power"),
     BatchSettled(**BATCH, pipeline="p", status="failed"),
 ]

@@ -20,9 +20,9 @@ from medical_kg.orchestration.telemetry.events import (
     StageCompleted,
     StageEvent,
     StageFailed,
+    StagePaused,
     StageReused,
     StageStarted,
-    StageWaiting,
     log_event,
 )
 
@@ -59,7 +59,7 @@ def line_of(event: Event) -> str | None:
             said = f"{event.stage} {_completed(event)}"
         case StageReused():
             said = f"{event.stage} reused: its stored result still fits"
-        case StageWaiting():
+        case StagePaused():
             said = f"{event.stage} waits for {event.condition}"
         case StageFailed():
             said = f"{event.stage} failed"  # the error is told once, at the end

@@ -256,3 +256,19 @@ def test_the_default_factory_is_the_registry_filled_by_entry_points() -> None:
     assert len(build_default_stage_factory().names()) >= 1
     blocked = build_default_stage_factory(PluginSettings(deny=("medical-kg",)))
     assert all(claim.origin.distribution != "medical-kg" for claim in blocked.claims() if claim.usable)
+
+
+class Talks(Whisper):
+    """Says a word of warning."""
+
+    def open(self, ctx: Any) -> None:
+        ctx.logger.warning("mind the %s", "gap")
+
+
+def test_what_stages_log_is_in_the_log_of_a_run_started_by_hand(tmp_path: Path) -> None:
+    """A warning of a stage is shown with the Dagster run that had it."""
+    workspace = make_workspace(tmp_path, DIAMOND.replace("number: 5", "number: 1"), whisper=Talks)
+    with open_instance(workspace) as instance:
+        result = launch(workspace, instance, "diamond")
+        said = [entry.user_message for entry in instance.all_logs(result.run_id)]
+    assert "mind the gap" in said

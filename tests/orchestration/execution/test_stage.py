@@ -36,8 +36,8 @@ from medical_kg.orchestration.telemetry.events import (
     ItemDeadLettered,
     StageCompleted,
     StageFailed,
+    StagePaused,
     StageReused,
-    StageWaiting,
 )
 from medical_kg.testing import FakeClock
 
@@ -339,7 +339,7 @@ def test_a_waiting_stage_emits_nothing_and_passes_when_told(tmp_path: Path) -> N
     run = gated(tmp_path, gate(), heard=heard)
     assert execute_stage(run, "made").status == "waiting"
     assert run.ledger.results(run.batch.id)["made"].outputs == {}
-    assert [event.condition for event in heard if isinstance(event, StageWaiting)] == ["open equals True"]
+    assert [event.condition for event in heard if isinstance(event, StagePaused)] == ["open equals True"]
     again(run)
     run.ledger.tell(run.submission.id, Signal(name="open", value=True, actor="tester", at=run.clock.now()))
     assert execute_stage(run, "made").status == "completed"

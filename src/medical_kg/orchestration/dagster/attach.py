@@ -9,6 +9,7 @@ last settles it.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -94,11 +95,32 @@ def attached(context: OpExecutionContext, workspace: Workspace) -> Iterator[Batc
     batch = _batch_of(context, workspace)
     instances = Instances()
     try:
-        with beating(workspace.ledger, batch):
+        with beating(workspace.ledger, batch), _shown_in(context):
             plan = plan_of(workspace, batch.submission_id)
             yield make_run(workspace, plan, batch, Events([log_event]), instances)
     finally:
         instances.close()
+
+
+@contextmanager
+def _shown_in(context: OpExecutionContext) -> Iterator[None]:
+    """Show what stages log in the run's own log while the block runs."""
+    handler = _Forward(context)
+    logger = logging.getLogger("medical_kg.stage")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+class _Forward(logging.Handler):
+    def __init__(self, context: OpExecutionContext) -> None:
+        super().__init__()
+        self._log = context.log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._log.log(record.levelno, record.getMessage())
 
 
 def _batch_of(context: OpExecutionContext, workspace: Workspace) -> Batch:

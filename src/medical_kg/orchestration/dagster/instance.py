@@ -20,10 +20,7 @@ telemetry:
   enabled: false
 nux:
   enabled: false
-# What stages log is shown with their run; their standard output is not captured, which would cost two processes a step.
-python_logs:
-  managed_python_loggers: [medical_kg.stage]
-  python_log_level: INFO
+# What stages print is not captured, which would cost two processes a step; what they log is in the run's log.
 compute_logs:
   module: dagster._core.storage.noop_compute_log_manager
   class: NoOpComputeLogManager

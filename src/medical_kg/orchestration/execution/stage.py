@@ -21,9 +21,9 @@ from medical_kg.orchestration.telemetry.events import (
     ItemDeadLettered,
     StageCompleted,
     StageFailed,
+    StagePaused,
     StageReused,
     StageStarted,
-    StageWaiting,
 )
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ class _Execution:
         record = self._record("waiting", mark)
         run.ledger.commit(record, run.batch.generation, notes=self._notes, wait=wait)
         counts_from = former or wait
-        said = StageWaiting(**run.about(planned), condition=str(waiting.condition), deadline_at=counts_from.deadline_at)
+        said = StagePaused(**run.about(planned), condition=str(waiting.condition), deadline_at=counts_from.deadline_at)
         run.events.emit(said)
         return Outcome(planned.name, "waiting", record)
 

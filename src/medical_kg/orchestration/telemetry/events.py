@@ -71,8 +71,8 @@ class StageReused(StageEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StageWaiting(StageEvent):
-    """A stage waits; what depends on it is skipped for now."""
+class StagePaused(StageEvent):
+    """A stage began to wait, or waits on; what depends on it is skipped for now."""
 
     condition: str
     deadline_at: float | None = None
