@@ -7,6 +7,7 @@ the same history.
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import threading
@@ -16,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from medical_kg.orchestration.contract.errors import LedgerError
+from medical_kg.orchestration.contract.errors import LedgerError, MedicalKGError
 from medical_kg.orchestration.execution import BatchRun, Instances, Outcome, execute_stage
 from medical_kg.orchestration.pipeline.catalog import load_plan
 from medical_kg.orchestration.telemetry.events import BatchSettled, BatchStarted, Events
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from medical_kg.orchestration.ledger.contract import Batch, Ledger
     from medical_kg.orchestration.pipeline.plan import Plan, PlannedStage
     from medical_kg.orchestration.workspace import Workspace
+
+logger = logging.getLogger(__name__)
 
 BRANCHES = 4
 """How many stages of one batch the plain engine runs side by side, at most."""
@@ -186,6 +189,8 @@ def beating(ledger: Ledger, claimed: Batch) -> Iterator[None]:
                 ledger.heartbeat(claimed.id, claimed.generation, lease_seconds=LEASE_SECONDS)
             except LedgerError:
                 return  # taken over: the next commit will say so
+            except MedicalKGError as error:
+                logger.warning("the lease of batch %s could not be extended: %s", claimed.id, error)
 
     thread = threading.Thread(target=beat, name=f"heartbeat-{claimed.id}", daemon=True)
     thread.start()
