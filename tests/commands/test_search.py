@@ -19,6 +19,7 @@ from medical_kg.orchestration.contract.errors import PluginBroken, UsageError
 from medical_kg.stores.database import DatabaseStore
 from medical_kg.testing import FakeWorkspace
 
+PROVENANCE = Provenance(source="files", uri="mem:")
 STROKE = "Aspirin was given early. It prevented a second stroke in most patients."
 
 
@@ -50,10 +51,10 @@ class Context:
 
 
 def fill(workspace: FakeWorkspace, embedder: HashingEmbedder | None) -> None:
+    """Two documents of one chunk each."""
     texts = {"nct:1": STROKE, "nct:2": "[Insulin] lowers glucose."}
-    provenance = Provenance(source="files", uri="mem:")
     documents = [
-        Document(id=name, root=name, kind="trial", title="", text=text, sections=(), provenance=provenance)
+        Document(id=name, root=name, kind="trial", title="", text=text, sections=(), provenance=PROVENANCE)
         for name, text in texts.items()
     ]
     documents[0] = documents[0].model_copy(update={"title": "Aspirin [early]"})
@@ -117,6 +118,38 @@ def test_hits_as_json(workspace: FakeWorkspace, flag: tuple[str, ...], wide: Any
     assert found[0]["text"] == STROKE
     assert found[0]["ranks"] == {"text": 1, "vector": 1}
     assert context.printed.getvalue() == ""
+
+
+def fill_long(workspace: FakeWorkspace, chunks: int) -> None:
+    """A document of many chunks that say more of dengue than the two others, which have one each."""
+    documents = [
+        Document(id=name, root=name, kind="article", title="", text="", sections=(), provenance=PROVENANCE)
+        for name in ("long", "short", "other")
+    ]
+    texts = [("long", "dengue dengue")] * chunks + [("short", "dengue in cities"), ("other", "cities with dengue now")]
+    parts = [
+        Chunk(id=f"{name}#{n}", root=name, document=name, ordinal=n, start=0, end=1, section="", text=text, tokens=1)
+        for n, (name, text) in enumerate(texts)
+    ]
+    with closing(DatabaseStore(workspace.database_url).index()) as index:
+        index.replace(documents, parts, [], version=0)
+
+
+@pytest.mark.parametrize("chunks", [3, 500])
+def test_one_document_does_not_fill_the_list(tmp_path: Path, chunks: int) -> None:
+    """At most two passages of a document are shown, however many it has that are better than those of others."""
+    fill_long(workspace := FakeWorkspace(tmp_path), chunks)
+    found = json.loads(run(Context(workspace), "dengue", "--kind", "text", "--limit", "4", "--json").stdout)
+    assert [hit["document"] for hit in found] == ["long", "long", "short", "other"]
+    assert found[0]["ranks"] == {"text": 1}
+
+
+@pytest.mark.parametrize(("most", "expected"), [("1", ["long", "short", "other"]), ("0", ["long"] * 4)])
+def test_how_many_of_a_document_can_be_chosen(tmp_path: Path, most: str, expected: list[str]) -> None:
+    """``--per-document`` says how many; 0 shows the best passages whatever document they are of."""
+    fill_long(workspace := FakeWorkspace(tmp_path), 9)
+    arguments = ("dengue", "--kind", "text", "--limit", "4", "--per-document", most, "--json")
+    assert [hit["document"] for hit in json.loads(run(Context(workspace), *arguments).stdout)] == expected
 
 
 def test_nothing_found_is_said(workspace: FakeWorkspace) -> None:

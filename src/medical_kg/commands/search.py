@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from contextlib import closing
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +17,7 @@ from medical_kg.orchestration.contract.errors import MedicalKGError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy as np
     from rich.console import Console
     from rich.text import Text
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 EMBEDDERS = "medical_kg.embedders"
 SNIPPET = 240
 """How many characters of a passage are shown."""
+MORE = 4
+"""How many times as many passages are asked for as are shown, since some may be of one document."""
 
 app = typer.Typer()
 
@@ -44,6 +48,7 @@ def search(
     ctx: typer.Context,
     text: Annotated[list[str], typer.Argument(help="What to look for, in plain words.")],
     limit: Annotated[int, typer.Option(min=1, help="How many passages to show.")] = 10,
+    per_document: Annotated[int, typer.Option(min=0, help="At most this many of one document; 0 for all.")] = 2,
     kind: Annotated[Kind, typer.Option(help="By words, by vectors, or both.")] = Kind.hybrid,
     store: Annotated[str, typer.Option(help="The store that holds the index.")] = "database",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,  # noqa: FBT002  # typer's form of a flag
@@ -54,31 +59,55 @@ def search(
     query = " ".join(text)
     opened = context.plugins.get("medical_kg.stores", store)(context.workspace.database_url).index()
     with closing(opened) as index:
-        hits = find(context, index, query, limit=limit, kind=kind)
+        hits = find(context, index, query, limit=limit, kind=kind, per_document=per_document)
     if context.json:
         typer.echo(json.dumps([hit.model_dump() for hit in hits], ensure_ascii=False, indent=2))
     else:
         _show(context.console, query, hits)
 
 
-def find(context: CommandContext, index: IndexStore, query: str, *, limit: int, kind: str) -> list[Hit]:
+def find(
+    context: CommandContext, index: IndexStore, query: str, *, limit: int, kind: str, per_document: int = 0
+) -> list[Hit]:
     """Search with the embedder the index was made with; an index without vectors is searched by words, and that is said.
 
     Raises:
         UsageError: vectors are asked for and there are none, or nothing installed makes vectors like the index's.
     """
+    kind, vector = _means(context, index, query, kind)
+    size = limit * MORE if per_document else limit
+    while True:
+        hits = index.search(query, vector, limit=size, kind=kind)
+        kept = spread(hits, per_document)[:limit]
+        if len(kept) == limit or len(hits) < size:
+            return kept
+        size *= MORE
+
+
+def spread(hits: list[Hit], per_document: int) -> list[Hit]:
+    """Return at most so many hits of each document (0 for all), the best ones, in the same order."""
+    seen: Counter[str] = Counter()
+    kept: list[Hit] = []
+    for hit in hits:
+        seen[hit.document] += 1
+        if not per_document or seen[hit.document] <= per_document:
+            kept.append(hit)
+    return kept
+
+
+def _means(context: CommandContext, index: IndexStore, query: str, kind: str) -> tuple[str, np.ndarray | None]:
+    """Return how the index is searched, and the query's vector where that takes one."""
     if kind == Kind.text:
-        return index.search(query, None, limit=limit, kind=kind)
+        return kind, None
     identity = index.embedder()
     if identity is not None:
-        vector = matching_embedder(context, identity).embed_query(query)
-        return index.search(query, vector, limit=limit, kind=kind)
+        return kind, matching_embedder(context, identity).embed_query(query)
     if kind == Kind.vector:
         msg = "the index has no vectors; run a pipeline with an embed stage, or search with --kind text"
         raise UsageError(msg)
     if not context.json:  # there the ranks tell it
         typer.echo("the index has no vectors: searching by words only", err=True)
-    return index.search(query, None, limit=limit, kind=Kind.text)
+    return Kind.text, None
 
 
 def matching_embedder(context: CommandContext, identity: EmbedderIdentity) -> Embedder:

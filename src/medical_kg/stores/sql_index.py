@@ -21,7 +21,7 @@ from medical_kg.documents.records import Chunk
 from medical_kg.orchestration.contract.database import reading, writing
 from medical_kg.orchestration.contract.errors import SchemaTooNew
 from medical_kg.stores.contract import EmbedderMismatch, Hit, Removed, Written
-from medical_kg.stores.sql import claim_roots, keep_digests, open_tables
+from medical_kg.stores.sql import claim_roots, in_groups, keep_digests, open_tables
 from medical_kg.stores.sql_index_tables import CHUNKS, DOCUMENTS, IDENTIFIERS, META, METADATA, SCHEMA, VECTORS
 from medical_kg.stores.sql_index_write import (
     RootRows,
@@ -236,8 +236,12 @@ def fuse(lists: Mapping[str, Sequence[int]]) -> list[tuple[int, float, dict[str,
 
 def _hits(connection: Connection, lists: Mapping[str, Sequence[int]], limit: int) -> list[Hit]:
     best = fuse(lists)[:limit]
-    query = select(CHUNKS, DOCUMENTS.c.title).join(DOCUMENTS).where(CHUNKS.c.key.in_([key for key, *_ in best]))
-    rows = {row["key"]: row for row in connection.execute(query).mappings()}
+    query = select(CHUNKS, DOCUMENTS.c.title).join(DOCUMENTS)
+    rows = {
+        row["key"]: row
+        for keys in in_groups(key for key, *_ in best)
+        for row in connection.execute(query.where(CHUNKS.c.key.in_(keys))).mappings()
+    }
     return [_hit(rows[key], score, ranks) for key, score, ranks in best]
 
 
