@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -52,9 +53,22 @@ def test_a_question_nobody_answers_is_told(
     assert "What to try next" in result.stderr
 
 
+def test_the_demo_asks_what_the_samples_answer(cli: Cli, here: Path) -> None:
+    """The search finds passages of several documents, the graph a node that joins several and what is around it."""
+    hashing = ("--set", "chunk.embedder=hashing", "--set", "embed.embedder=hashing")
+    workspace = ("--workspace", here / "w")
+    cli(*workspace, "run", demo.PIPELINE, "--input", demo.samples(), "--engine", "plain", *hashing)
+    answers = [cli(*workspace, "--json", *words) for words in demo.QUESTIONS]
+    assert [(answer.exit_code, answer.stderr) for answer in answers] == [(0, "")] * 3
+    hits, shown, around = (json.loads(answer.stdout) for answer in answers)
+    assert len({hit["document"] for hit in hits}) > 1
+    assert len({edge["root"] for edge in shown["edges"]}) == shown["node"]["roots"] == 4
+    assert len(around["nodes"]) == 10
+
+
 @pytest.mark.slow
 def test_the_demo_works_without_a_network(program: Any, here: Path) -> None:
-    """The whole of it: twenty documents indexed and in the graph, a search with hits, neighbours, what to try next."""
+    """The whole of it: twenty documents indexed and in the graph, a search with hits, a node, its neighbours, what to try next."""
     blocked = here / "offline"
     blocked.mkdir()
     (blocked / "sitecustomize.py").write_text(
@@ -65,7 +79,10 @@ def test_the_demo_works_without_a_network(program: Any, here: Path) -> None:
     assert result.returncode == 0, result.stderr
     assert "20 documents" in result.stdout
     assert "\n1. " in result.stdout
-    assert "Finerenone" in result.stdout
+    assert "insect repellent" in result.stdout
+    assert "Zika" in result.stdout
+    assert "<- has_mesh_condition  nct:NCT05897541" in result.stdout
+    assert "organization:modernatx, inc" in result.stdout
     assert "What to try next" in result.stderr
     assert (here / ".medical-kg-demo").is_dir()
 

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 PIPELINE = "auto"
 FOLDER = ".medical-kg-demo"
 QUESTIONS: tuple[tuple[str, ...], ...] = (
-    ("search", "malaria treatment for whole villages", "--limit", "3"),
-    ("graph", "neighbors", "chronic kidney diseases", "--depth", "2", "--limit", "12"),
+    ("search", "preventing mosquito-borne infections", "--limit", "4"),
+    ("graph", "show", "COVID-19"),
+    ("graph", "neighbors", "COVID-19", "--depth", "2", "--limit", "10"),
 )
+"""Asked about the samples: what several articles speak of, and the node that joins most trials."""
 
 
 def add_to(app: typer.Typer) -> None:
