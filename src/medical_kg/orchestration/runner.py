@@ -13,11 +13,11 @@ import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from medical_kg.orchestration.contract.errors import LedgerError, MedicalKGError
+from medical_kg.orchestration.contract.errors import BatchHeld, LedgerError, MedicalKGError
 from medical_kg.orchestration.execution import BatchRun, Instances, Outcome, execute_stage
 from medical_kg.orchestration.pipeline.catalog import load_plan
 from medical_kg.orchestration.telemetry.events import BatchSettled, BatchStarted, Events
@@ -55,7 +55,7 @@ class PlainEngine:
         """Run every stage once those it depends on have ended; independent ones run side by side."""
         done: set[str] = set()
         running: dict[Future[Outcome], str] = {}
-        with ThreadPoolExecutor(BRANCHES, thread_name_prefix="stage") as pool:
+        with _pool() as pool:
             while len(done) < len(run.plan.stages):
                 started = done | set(running.values())
                 ready = [stage.name for stage in run.plan.stages if _is_ready(stage, started, done)]
@@ -74,12 +74,30 @@ class PlainEngine:
         """Nothing is kept."""
 
 
+@contextmanager
+def _pool() -> Iterator[ThreadPoolExecutor]:
+    """Give threads for stages, and wait for those at work; after Ctrl-C not, as a stage may take long.
+
+    What such a stage still brings is refused by the ledger, since the batch has been given up.
+    """
+    pool, wanted = ThreadPoolExecutor(BRANCHES, thread_name_prefix="stage"), True
+    try:
+        yield pool
+    except KeyboardInterrupt:
+        wanted = False
+        raise
+    finally:
+        pool.shutdown(wait=wanted, cancel_futures=True)
+
+
 def _is_ready(stage: PlannedStage, started: set[str], done: set[str]) -> bool:
     return stage.name not in started and done.issuperset(stage.depends_on)
 
 
 def drain(workspace: Workspace, submission_id: str, engine: Engine, events: Events | None = None) -> None:
     """Run the ready batches of a submission, one after the other, until none is left; then close the engine.
+
+    A batch that another run has been quicker to take is left to it.
 
     Raises:
         PipelineInvalid: the pipeline's file no longer passes the check; nothing was changed.
@@ -89,7 +107,8 @@ def drain(workspace: Workspace, submission_id: str, engine: Engine, events: Even
     plan = plan_of(workspace, submission_id)
     try:
         while (batch := _next(ledger, submission_id)) is not None:
-            run_batch(workspace, plan, batch, engine, events or Events(), instances)
+            with suppress(BatchHeld):
+                run_batch(workspace, plan, batch, engine, events or Events(), instances)
     finally:
         instances.close()
         engine.close()
@@ -111,6 +130,8 @@ def run_batch(
 ) -> Batch:
     """Claim a batch, run it with an engine, and settle it. Returns the batch as it then stands.
 
+    When the engine is interrupted or fails, the batch is given up at once for whoever goes on with it.
+
     Raises:
         BatchHeld: somebody else holds it.
         LedgerError: another run took it over meanwhile.
@@ -119,7 +140,13 @@ def run_batch(
     with held(ledger, batch) as claimed:
         run = make_run(workspace, plan, claimed, events, instances)
         start(run)
-        engine.run(run)
+        try:
+            engine.run(run)
+        except BaseException:
+            # If this cannot be written, or another run holds the batch by now, the end of the lease will do.
+            with suppress(MedicalKGError):
+                settle(run)
+            raise
         return settle(run)
 
 
@@ -222,15 +249,17 @@ def is_dead(owner: str) -> bool:
     """Whether the process of a lease is known to be gone: it ran on this host and runs no more."""
     host, _, process = owner.partition(":")
     pid, _, birth = process.partition(":")
-    return host == socket.gethostname() and _birth(int(pid)) != birth
+    return host == socket.gethostname() and pid.isdecimal() and _birth(int(pid)) != birth
 
 
 def _birth(pid: int) -> str:
     """Return when a process started, as the kernel counts it; a process id alone may be used again."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
-    except FileNotFoundError:
+        found = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
         return "gone" if Path("/proc/self").exists() else _probe(pid)
+    # A zombie has ended; only its parent has not asked for its exit code yet.
+    return "gone" if found[0] in "ZX" else found[19]
 
 
 def _probe(pid: int) -> str:
