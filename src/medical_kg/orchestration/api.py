@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from medical_kg.orchestration.contract import Attachment, Signal
+from medical_kg.orchestration.contract.errors import InputError
 from medical_kg.orchestration.ledger.contract import UNFINISHED, Batch, NewSubmission, StageRecord, Submission
 from medical_kg.orchestration.pipeline.catalog import load_plan
 from medical_kg.orchestration.runner import Engine, PlainEngine, drain
@@ -77,6 +78,7 @@ def submit(
     Raises:
         PipelineNotFound: no pipeline has this name.
         PipelineInvalid: the file has problems; nothing was changed.
+        InputError: the input is an empty text.
     """
     submission = open_submission(workspace, pipeline, input=input, limit=limit, overrides=overrides, tenant=tenant)
     return resume(workspace, submission.id, engine=engine, events=events)
@@ -102,6 +104,8 @@ def open_submission(
     )
     asked: dict[str, Any] = {}
     if input is not None:
+        if not str(input).strip():
+            raise InputError("the input is an empty text, e.g. from a variable that is not set; name a folder or file")
         asked["input"] = str(input) if "://" in str(input) else str(Path(input).absolute())
     if limit is not None:
         asked["limit"] = limit

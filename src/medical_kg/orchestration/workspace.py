@@ -75,7 +75,7 @@ class Workspace:
 
     def __init__(self, root: Path, *, clock: Clock | None = None, installation: Installation | None = None) -> None:
         """Read the settings."""
-        self.root = root.absolute()
+        self.root = _in_utf8(root.absolute())
         self.clock: Clock = clock or SystemClock()
         self.settings_path, self._settings = read_settings(self.root)
         self.installation = installation or Installation(self._settings.plugins)
@@ -177,6 +177,16 @@ class Workspace:
             self.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(f"the workspace {self.root} cannot be made: {error.strerror or error}") from error
+
+
+def _in_utf8(path: Path) -> Path:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        said = os.fsencode(path).decode(errors="replace")
+        msg = f"the workspace's path {said} is not UTF-8 here; choose another, or set the variable PYTHONUTF8=1"
+        raise SettingsError(msg) from error
+    return path
 
 
 def read_settings(root: Path) -> tuple[Path | None, Settings]:
