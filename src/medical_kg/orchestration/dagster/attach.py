@@ -23,7 +23,7 @@ from medical_kg.orchestration.telemetry.events import Events, log_event
 from medical_kg.orchestration.workspace import LEASE_SECONDS
 
 if TYPE_CHECKING:
-    from dagster import OpExecutionContext
+    from dagster import DagsterInstance, OpExecutionContext
 
     from medical_kg.orchestration.execution import BatchRun
     from medical_kg.orchestration.ledger.contract import Batch
@@ -78,6 +78,7 @@ def open_batch(context: OpExecutionContext, workspace: Workspace, plan: Plan) ->
         lease_seconds=LEASE_SECONDS,
         generation=None if generation is None else int(generation),
     )
+    report_dead(context.instance, batch, context.run_id)
     workspace.ledger.set_run(batch.id, batch.generation, context.run_id)
     return batch
 
@@ -121,6 +122,18 @@ class _Forward(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._log.log(record.levelno, record.getMessage())
+
+
+def report_dead(instance: DagsterInstance, batch: Batch, run_id: str | None = None) -> None:
+    """Report the Dagster run that carried a claimed batch before as failed, if it never ended: its process is gone.
+
+    Without this a killed run would be shown as running for ever. ``run_id`` is the run that has claimed the batch.
+    """
+    if batch.run_id is None or batch.run_id == run_id:
+        return
+    former = instance.get_run_by_id(batch.run_id)
+    if former is not None and not former.is_finished:
+        instance.report_run_failed(former, f"its process has ended; another run went on with batch {batch.id}")
 
 
 def _batch_of(context: OpExecutionContext, workspace: Workspace) -> Batch:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from dagster import DagsterInstance, JobDefinition
+from sqlalchemy.exc import DBAPIError
 
-from medical_kg.orchestration.contract.errors import MedicalKGError
-from medical_kg.orchestration.dagster.attach import driving
-from medical_kg.orchestration.dagster.instance import open_instance
+from medical_kg.orchestration.contract.errors import MedicalKGError, StorageError
+from medical_kg.orchestration.dagster.attach import driving, report_dead
+from medical_kg.orchestration.dagster.instance import dagster_home, open_instance
 from medical_kg.orchestration.dagster.naming import BATCH_TAG, GENERATION_TAG, SUBMISSION_TAG
 from medical_kg.orchestration.dagster.runtime import build_job
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dagster import ExecuteInProcessResult
+
     from medical_kg.orchestration.execution import BatchRun
     from medical_kg.orchestration.workspace import Workspace
+
+logger = logging.getLogger(__name__)
 
 INTERRUPTED = "DagsterExecutionInterruptedError"
 """What Dagster makes of Ctrl-C."""
@@ -49,7 +58,24 @@ class DagsterEngine:
         Raises:
             KeyboardInterrupt: Ctrl-C; Dagster had made a failed step of it.
             DagsterRunFailed: Dagster failed outside the work of a stage.
+            StorageError: Dagster's history cannot be written.
         """
+        try:
+            with self._history():
+                result = self._execute(run)
+        except StorageError as error:
+            if not _has_failed(run):
+                raise
+            logger.warning("%s", error)  # what stopped the batch is the failure of its stage
+            return
+        if not result.success and not _has_failed(run):
+            failures = [event.step_failure_data for event in result.get_step_failure_events()]
+            if any(failure.error and failure.error.cls_name == INTERRUPTED for failure in failures):
+                raise KeyboardInterrupt
+            said = [failure.error_display_string for failure in failures]
+            raise DagsterRunFailed(result.run_id, "\n".join(said))
+
+    def _execute(self, run: BatchRun) -> ExecuteInProcessResult:
         job = self._jobs.get(id(run.plan))
         if job is None:
             job = self._jobs[id(run.plan)] = build_job(self._workspace, run.plan)
@@ -60,18 +86,28 @@ class DagsterEngine:
         }
         if self._instance is None:
             self._instance = open_instance(self._workspace)
+        report_dead(self._instance, run.batch)
         with driving(run):
-            result = job.execute_in_process(run_config=QUIET, instance=self._instance, tags=tags, raise_on_error=False)
-        records = run.ledger.results(run.batch.id).values()
-        if not result.success and all(record.status != "failed" for record in records):
-            failures = [event.step_failure_data for event in result.get_step_failure_events()]
-            if any(failure.error and failure.error.cls_name == INTERRUPTED for failure in failures):
-                raise KeyboardInterrupt
-            said = [failure.error_display_string for failure in failures]
-            raise DagsterRunFailed(result.run_id, "\n".join(said))
+            return job.execute_in_process(run_config=QUIET, instance=self._instance, tags=tags, raise_on_error=False)
+
+    @contextmanager
+    def _history(self) -> Iterator[None]:
+        """Name what Dagster could not write, and what to do; Dagster itself would show the SQL."""
+        try:
+            yield
+        except DBAPIError as error:
+            home = dagster_home(self._workspace)
+            raise StorageError(
+                f"Dagster's history in {home} cannot be written: {error.orig}; see that the disk has room and that this "
+                "user may write there, then go on with the submission: what was finished is kept"
+            ) from error
 
     def close(self) -> None:
         """Let go of Dagster's storage."""
         if self._instance is not None:
             self._instance.dispose()
             self._instance = None
+
+
+def _has_failed(run: BatchRun) -> bool:
+    return any(record.status == "failed" for record in run.ledger.results(run.batch.id).values())
