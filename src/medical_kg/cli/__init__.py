@@ -2,9 +2,45 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+INTERRUPTED = 130
+"""The exit code after Ctrl-C or SIGTERM, as shells have it."""
+
 
 def main() -> None:
     """Run the command line on this process's arguments, and exit."""
-    from medical_kg.cli.app import app
+    _give_streams()
+    # Who stops a service sends SIGTERM, and means Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        from medical_kg.cli.app import app
 
-    app(prog_name="medical-kg")
+        app(prog_name="medical-kg")
+    except KeyboardInterrupt:  # before the command line could take care of it
+        sys.stderr.write("interrupted\n")
+        _leave(INTERRUPTED)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            _leave(INTERRUPTED)
+        raise
+
+
+def _give_streams() -> None:
+    """Give a process that was started without standard streams some that lead nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  # open as long as the process
+
+
+def _leave(code: int) -> None:
+    """End the process; without waiting for stages still at work in other threads, which Python would."""
+    if threading.active_count() > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

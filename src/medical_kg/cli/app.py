@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from medical_kg.cli import demo, dev, pipelines, plugins, run, submissions, workspace
-from medical_kg.cli.errors import INTERRUPTED, asked_before_parsing, tell
+from medical_kg.cli import INTERRUPTED, demo, dev, pipelines, plugins, run, submissions, workspace
+from medical_kg.cli.errors import asked_before_parsing, tell
 from medical_kg.cli.plugged import PluggedGroup
 from medical_kg.cli.state import LogFormat, State, state_of
 from medical_kg.orchestration.workspace import ENVIRONMENT

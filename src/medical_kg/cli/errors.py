@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from medical_kg.cli import INTERRUPTED
 from medical_kg.orchestration.contract.errors import MedicalKGError, PluginBroken
 
 if TYPE_CHECKING:
     from medical_kg.cli.state import State
 
-DONE, FAILED, WRONG_REQUEST, WAITING, DEAD_LETTERS, INTERRUPTED = 0, 1, 2, 3, 4, 130
+DONE, FAILED, WRONG_REQUEST, WAITING, DEAD_LETTERS = range(5)
 
 MEANINGS = {
     DONE: "done",
@@ -23,7 +24,7 @@ MEANINGS = {
     WRONG_REQUEST: "wrong request: an unknown name, an invalid pipeline, wrong settings or options, missing input",
     WAITING: "not finished: a batch waits for a signal or a time, or another process holds it",
     DEAD_LETTERS: "done, but with dead letters (only with `--strict`; without it that is 0 and a warning)",
-    INTERRUPTED: "interrupted by Ctrl-C; nothing that was finished is lost",
+    INTERRUPTED: "interrupted by Ctrl-C or SIGTERM; nothing that was finished is lost",
 }
 """What each exit code means."""
 
@@ -61,6 +62,8 @@ def _message(error: Exception) -> str:
         return str(error.format_message())  # type: ignore[attr-defined]  # of ClickException
     if isinstance(error, MedicalKGError):
         return str(error)
+    if isinstance(error, OSError) and error.strerror:  # the machine's: a full disk behind `> file`, a missing right
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     advice = "this should not happen: `medical-kg -v` shows where it comes from; please report it"
     return f"{type(error).__name__}: {error}\n{advice}"
 
