@@ -51,19 +51,32 @@ def find_files(top: Path, pattern: str | None = None, start: str = "") -> Iterat
 
 def _walk(folder: Path, prefix: str) -> Iterator[Found]:
     try:
-        with os.scandir(folder) as listing:
-            entries = sorted(listing, key=lambda entry: printable(entry.name))
+        names, folders = _list(folder)
     except OSError as error:
         yield Found(folder, prefix.rstrip("/"), f"the folder cannot be listed: {error.strerror or error}")
         return
-    for entry in entries:
-        name = prefix + printable(entry.name)
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(Path(entry.path), f"{name}/")
-        elif entry.is_file(follow_symlinks=False) and not _is_about_the_data(entry.name):
-            yield Found(Path(entry.path), name)
+    for entry in names:
+        name = prefix + printable(entry)
+        if entry in folders:
+            yield from _walk(folder / entry, f"{name}/")
+        else:
+            yield Found(folder / entry, name)
+
+
+def _list(folder: Path) -> tuple[list[str], set[str]]:
+    """Return the names to visit, sorted, and which of them are folders; names only, since there may be a million."""
+    names, folders = [], set()
+    with os.scandir(folder) as listing:
+        for entry in listing:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                folders.add(entry.name)
+            elif not entry.is_file(follow_symlinks=False) or _is_about_the_data(entry.name):
+                continue
+            names.append(entry.name)
+    names.sort(key=printable)
+    return names, folders
 
 
 def _is_about_the_data(name: str) -> bool:
