@@ -114,6 +114,7 @@ ADVICE = {
     "unable to open": "see that its folder exists and that this user may write there",
     "not a database": "the file is damaged or something else; restore it from a backup, or name another file",
     "malformed": "the file is damaged; restore it from a backup",
+    "no column": "another release made these tables; give the workspace a new folder, and run the input again",
     "I/O error": "see that the disk is there and has room, and that a file may grow (ulimit -f)",
 }
 """What to do, by a word of the database's own message."""
@@ -128,5 +129,5 @@ def _translated(engine: Engine) -> Iterator[None]:
         shown = engine.url.render_as_string(hide_password=True)
         if "locked" in said or "busy" in said:
             raise TransientError(f"the database {shown}: {said}; {HELD}") from error
-        advice = next((text for word, text in ADVICE.items() if word in said), "see that the disk is there and has room")
-        raise StorageError(f"the database {shown}: {said}; {advice}") from error
+        advice = next((f"; {text}" for word, text in ADVICE.items() if word in said), "")
+        raise StorageError(f"the database {shown}: {said}{advice}") from error
