@@ -16,6 +16,7 @@ from support import DIAMOND, Whisper, make_workspace
 from medical_kg.orchestration import api, runner
 from medical_kg.orchestration.contract.errors import BatchHeld, StaleGeneration, TransientError
 from medical_kg.orchestration.runner import PlainEngine, beating, drain, held, is_dead, owner_name
+from medical_kg.orchestration.submissions import open_submission
 from medical_kg.orchestration.workspace import Workspace
 
 
@@ -25,7 +26,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def first_batch(workspace: Workspace) -> Any:
-    submission = api.open_submission(workspace, "diamond")
+    submission = open_submission(workspace, "diamond")
     return workspace.ledger.batches(submission.id)[0]
 
 

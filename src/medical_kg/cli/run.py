@@ -70,11 +70,11 @@ def submit(state: State, pipeline: str, *, engine: Literal["dagster", "plain"], 
 
     Arguments and errors are those of ``medical_kg.orchestration.api.submit``.
     """
-    from medical_kg.orchestration import api
+    from medical_kg.orchestration.submissions import open_submission
 
     # Checked before the ledger is opened: a pipeline with problems leaves no workspace behind.
     load(state, pipeline, asked.get("overrides") or {})
-    submission = api.open_submission(state.place, pipeline, **asked)
+    submission = open_submission(state.place, pipeline, **asked)
     return resume(state, submission.id, engine=engine)
 
 

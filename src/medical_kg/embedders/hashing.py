@@ -82,7 +82,7 @@ class HashingEmbedder(Embedder):
         return [token.casefold() for token in tokens if WORD.match(token)]
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=8192)
 def _features(word: str, dimension: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     padded = f"<{word}>"
     names = [f"w {word}", *(f"c {padded[at : at + 3]}" for at in range(len(padded) - 2))]

@@ -16,9 +16,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from medical_kg.orchestration.api import Report, open_submission, report, resume, signal, submit
+    from medical_kg.orchestration.api import Report, report, resume, signal, submit
     from medical_kg.orchestration.dagster.definitions import definitions
     from medical_kg.orchestration.registry import Installation, PluginSettings, Registry
+    from medical_kg.orchestration.submissions import open_submission
     from medical_kg.orchestration.telemetry.events import Events
     from medical_kg.orchestration.workspace import Workspace
 
@@ -38,9 +39,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "medical_kg.orchestration.api": ("Report", "open_submission", "report", "resume", "signal", "submit"),
+    "medical_kg.orchestration.api": ("Report", "report", "resume", "signal", "submit"),
     "medical_kg.orchestration.dagster.definitions": ("definitions",),
     "medical_kg.orchestration.registry": ("Installation", "PluginSettings", "Registry"),
+    "medical_kg.orchestration.submissions": ("open_submission",),
     "medical_kg.orchestration.telemetry.events": ("Events",),
     "medical_kg.orchestration.workspace": ("Workspace",),
 }

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import getpass
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from medical_kg.orchestration.contract import Attachment, Signal
-from medical_kg.orchestration.contract.errors import InputError
-from medical_kg.orchestration.ledger.contract import UNFINISHED, Batch, NewSubmission, StageRecord, Submission
-from medical_kg.orchestration.pipeline.catalog import load_plan
+from medical_kg.orchestration.ledger.contract import UNFINISHED, Batch, StageRecord, Submission
 from medical_kg.orchestration.runner import Engine, PlainEngine, drain
+from medical_kg.orchestration.submissions import open_submission, this_actor
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.telemetry.events import Events
@@ -82,46 +79,6 @@ def submit(
     """
     submission = open_submission(workspace, pipeline, input=input, limit=limit, overrides=overrides, tenant=tenant)
     return resume(workspace, submission.id, engine=engine, events=events)
-
-
-def open_submission(
-    workspace: Workspace,
-    pipeline: str,
-    *,
-    input: str | Path | None = None,  # noqa: A002  # as above
-    limit: int | None = None,
-    overrides: Mapping[str, Any] | None = None,
-    tenant: str = "default",
-    actor: str | None = None,
-    ident: str | None = None,
-) -> Submission:
-    """Check a pipeline and put a submission into the ledger without running it; arguments and errors as ``submit``."""
-    plan = load_plan(
-        pipeline,
-        installation=workspace.installation,
-        folders=workspace.pipeline_folders,
-        overrides=overrides or {},
-    )
-    asked: dict[str, Any] = {}
-    if input is not None:
-        if not str(input).strip():
-            raise InputError("the input is an empty text, e.g. from a variable that is not set; name a folder or file")
-        asked["input"] = str(input) if "://" in str(input) else str(Path(input).absolute())
-    if limit is not None:
-        asked["limit"] = limit
-    new = NewSubmission(
-        tenant=tenant,
-        pipeline=plan.name,
-        pipeline_version=plan.version,
-        pipeline_path=str(plan.path.absolute()),
-        pipeline_digest=plan.digest,
-        batch_size=plan.batch_size,
-        input=asked,
-        overrides=overrides or {},
-        actor=actor or this_actor(),
-        id=ident,
-    )
-    return workspace.ledger.open_submission(new)[0]
 
 
 def resume(
@@ -214,8 +171,3 @@ def _total(records: Sequence[StageRecord]) -> StageTotals:
         retries=sum(record.retries for record in records),
         duration=sum(record.duration for record in records),
     )
-
-
-def this_actor() -> str:
-    """Return who runs this process, as ``user@host``."""
-    return f"{getpass.getuser()}@{socket.gethostname()}"

@@ -21,6 +21,7 @@ from medical_kg.orchestration.dagster.runtime import build_job
 from medical_kg.orchestration.dagster.stages import build_default_stage_factory
 from medical_kg.orchestration.registry import PluginSettings
 from medical_kg.orchestration.runner import plan_of
+from medical_kg.orchestration.submissions import open_submission
 from medical_kg.orchestration.workspace import Workspace
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -127,7 +128,7 @@ def test_a_run_of_a_batch_that_is_done_fails_visibly(workspace: Workspace, insta
 
 def test_a_run_of_a_batch_that_is_held_fails_visibly(workspace: Workspace, instance: DagsterInstance) -> None:
     """Launching a run for a batch that somebody else holds fails in its first op."""
-    submission = api.open_submission(workspace, "diamond")
+    submission = open_submission(workspace, "diamond")
     batch = workspace.ledger.batches(submission.id)[0]
     workspace.ledger.claim(batch.id, "somebody else", lease_seconds=60)
     result = launch(workspace, instance, "diamond", tags={BATCH_TAG: batch.id})
@@ -137,7 +138,7 @@ def test_a_run_of_a_batch_that_is_held_fails_visibly(workspace: Workspace, insta
 
 def test_a_run_for_an_older_claim_fails_visibly(workspace: Workspace, instance: DagsterInstance) -> None:
     """A run whose generation is not the batch's current one may not take it."""
-    submission = api.open_submission(workspace, "diamond")
+    submission = open_submission(workspace, "diamond")
     batch = workspace.ledger.batches(submission.id)[0]
     result = launch(workspace, instance, "diamond", tags={BATCH_TAG: batch.id, GENERATION_TAG: "7"})
     assert [event.step_key for event in result.get_step_failure_events()] == ["open_batch"]
@@ -233,7 +234,7 @@ def test_a_job_is_built_once_per_plan(workspace: Workspace, monkeypatch: pytest.
 
 def test_the_wiring_has_one_input_per_key_and_writer(workspace: Workspace) -> None:
     """Reads become inputs named by key and writer, order-only dependencies Nothing inputs, and all ends meet."""
-    submission = api.open_submission(workspace, "gated")
+    submission = open_submission(workspace, "gated")
     job = build_job(workspace, plan_of(workspace, submission.id))
     wired = {name.name: set(inputs) for name, inputs in job.graph.dependencies.items()}
     assert wired == {

@@ -1,0 +1,71 @@
+"""Putting a request into the ledger: the pipeline is checked, nothing runs yet."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medical_kg.orchestration.contract.errors import InputError
+from medical_kg.orchestration.ledger.contract import NewSubmission
+from medical_kg.orchestration.pipeline.catalog import load_plan
+
+if TYPE_CHECKING:
+    from medical_kg.orchestration.ledger.contract import Submission
+    from medical_kg.orchestration.workspace import Workspace
+
+
+def open_submission(
+    workspace: Workspace,
+    pipeline: str,
+    *,
+    input: str | Path | None = None,  # noqa: A002  # the word of the command line and of ctx.input
+    limit: int | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    tenant: str = "default",
+    actor: str | None = None,
+    ident: str | None = None,
+) -> Submission:
+    """Check a pipeline and put a submission of it into the ledger, without running it.
+
+    Arguments and errors are those of ``api.submit``, and besides: ``actor`` is who asks, for the history; ``ident`` is
+    given by callers that must be idempotent, and names the submission.
+    """
+    plan = load_plan(
+        pipeline,
+        installation=workspace.installation,
+        folders=workspace.pipeline_folders,
+        overrides=overrides or {},
+    )
+    asked: dict[str, Any] = {}
+    if input is not None:
+        if not str(input).strip():
+            raise InputError("the input is an empty text, e.g. from a variable that is not set; name a folder or file")
+        asked["input"] = str(input) if "://" in str(input) else str(Path(input).absolute())
+    if limit is not None:
+        asked["limit"] = limit
+    new = NewSubmission(
+        tenant=tenant,
+        pipeline=plan.name,
+        pipeline_version=plan.version,
+        pipeline_path=str(plan.path.absolute()),
+        pipeline_digest=plan.digest,
+        batch_size=plan.batch_size,
+        input=asked,
+        overrides=overrides or {},
+        actor=actor or this_actor(),
+        id=ident,
+    )
+    return workspace.ledger.open_submission(new)[0]
+
+
+def this_actor() -> str:
+    """Return who runs this process, as ``user@host``; a user without a name, as in some containers, by number."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = f"uid{os.getuid()}"
+    return f"{user}@{socket.gethostname()}"
