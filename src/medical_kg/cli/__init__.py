@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -31,9 +32,12 @@ def main() -> None:
 
 
 def _give_streams() -> None:
-    """Give a process that was started without standard streams some that lead nowhere."""
+    """Make the standard streams take any text; those the process was started without lead nowhere."""
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+        elif stream is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  # open as long as the process
 
 
