@@ -8,6 +8,8 @@ from medical_kg.cli import errors
 from medical_kg.cli.output import counts, moment, plural, seconds
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from medical_kg.cli.state import State
     from medical_kg.orchestration.api import Report
     from medical_kg.orchestration.contract import Clause
@@ -63,14 +65,23 @@ def show_stages(state: State, report: Report) -> None:
 
 
 def told_errors(state: State, report: Report) -> list[str]:
-    """Return each stage's error once, with how many batches it stopped."""
-    batches: dict[tuple[str, str], list[str]] = {}
+    """Return each error once, with the stages and batches it stopped."""
+    stages: dict[str, dict[str, None]] = {}
+    batches: dict[str, dict[str, None]] = {}
     for record in _failed(state, report):
-        batches.setdefault((record.stage, record.error or "no reason is known"), []).append(record.batch_id)
+        error = record.error or "no reason is known"
+        stages.setdefault(error, {})[record.stage] = None
+        batches.setdefault(error, {})[record.batch_id] = None
     return [
-        f"Error: stage {stage} failed in {'batch ' + found[0] if len(found) == 1 else plural(len(found), 'batch')}: {error}"
-        for (stage, error), found in batches.items()
+        f"Error: {_named('stage', stages[error])} failed in {_named('batch', batches[error])}: {error}"
+        for error in stages
     ]
+
+
+def _named(noun: str, names: Collection[str]) -> str:
+    if len(names) == 1:
+        return f"{noun} {next(iter(names))}"
+    return f"stages {' and '.join(names)}" if noun == "stage" else plural(len(names), noun)
 
 
 def next_steps(state: State, report: Report) -> list[str]:
