@@ -20,6 +20,8 @@ import pytest
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 HASHING = ("--set", "chunk.embedder=hashing", "--set", "embed.embedder=hashing")
+STAGES = 8
+"""How many the main pipeline has."""
 PATIENCE_SECONDS = 300
 """When a test gives up on a program that does not end; no test measures time."""
 
@@ -214,7 +216,7 @@ def goes_on(rows_of_few: Rows) -> Goes:
         (submission,) = kg.json("submissions", "list")
         assert submission["status"] == "completed"
         completed = [stage for stage, event in kg.events() if event == "stage completed"]
-        assert sorted(completed) == sorted(set(completed))
+        assert len(completed) == len(set(completed)) == STAGES
 
     return check
 
