@@ -20,6 +20,7 @@ import pytest
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 HASHING = ("--set", "chunk.embedder=hashing", "--set", "embed.embedder=hashing")
+MAIN = "from medical_kg.cli import main; main()"
 STAGES = 8
 """How many the main pipeline has."""
 PATIENCE_SECONDS = 300
@@ -53,12 +54,13 @@ class Kg:
         environment: Mapping[str, str] | None = None,
         largest_file: int | None = None,
         through: Sequence[str] = (),
+        script: str = MAIN,
         **more: Any,
     ) -> subprocess.Popen[str]:
         """Start it in a process group of its own.
 
         ``largest_file`` bytes is all that any of its files may have; ``through`` is a program to be started with the
-        command behind it.
+        command behind it; ``script`` is what calls the command line.
         """
 
         def limited() -> None:
@@ -70,7 +72,7 @@ class Kg:
             *through,
             sys.executable,
             "-c",
-            "from medical_kg.cli import main; main()",
+            script,
             "--workspace",
             self.root,
             *words,
