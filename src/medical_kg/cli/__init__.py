@@ -15,10 +15,10 @@ INTERRUPTED = 130
 
 def main() -> None:
     """Run the command line on this process's arguments, and exit."""
-    _give_streams()
-    # Who stops a service sends SIGTERM, and means Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        # Who stops a service sends SIGTERM, and means Ctrl-C.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        _give_streams()
         from medical_kg.cli.app import app
 
         app(prog_name="medical-kg")
