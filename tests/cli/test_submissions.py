@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,7 @@ def test_submissions_are_listed_newest_first(cli: Cli, waiting: str, feed: Path,
 def test_show_equals_the_ledger(cli: Cli, waiting: str, here: Path) -> None:
     """The counts, dead letters and retries that are shown per stage are those the ledger keeps."""
     shown = json.loads(cli("submissions", "show", waiting[:6], "--json").stdout)
-    with sqlite3.connect(here / ".medical-kg" / "medical-kg.db") as database:
+    with closing(sqlite3.connect(here / ".medical-kg" / "medical-kg.db")) as database:
         rows = database.execute("select stage, counts, dead_letters, retries from stage_results").fetchall()
     kept = {stage: (json.loads(counts), letters, retries) for stage, counts, letters, retries in rows}
     assert {one["stage"]: (one["counts"], one["dead_letters"], one["retries"]) for one in shown["stages"]} == kept
@@ -103,7 +104,7 @@ def test_a_signal_to_one_batch_with_attachments(cli: Cli, waiting: str, notes: P
     assert said["ready"] == [said["batch"]]
     assert [(one["item_id"], one["uri"], one["media_type"]) for one in said["attachments"]] == [
         ("doc:1", (notes / "note1.txt").as_uri(), "text/plain"),
-        (None, "https://example.org/a.json?x=1", "application/octet-stream"),
+        (None, "https://example.org/a.json?x=1", "application/json"),
     ]
 
 

@@ -112,8 +112,7 @@ def test_owners_are_known_by_host_process_and_birth() -> None:
 
 def test_without_the_kernels_word_a_process_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there is no /proc, a signal of no effect tells whether a process is there."""
-    monkeypatch.setattr(Path, "read_text", lambda *_, **__: (_ for _ in ()).throw(FileNotFoundError()))
-    monkeypatch.setattr(Path, "exists", lambda _: False)
+    monkeypatch.setattr(runner, "PROC", Path("/nowhere"))
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
     assert runner._birth(os.getpid()) == "alive"

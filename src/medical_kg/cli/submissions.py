@@ -6,6 +6,7 @@ import mimetypes
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -168,7 +169,7 @@ def parse_attachment(given: str) -> Attachment:
         if not path.is_file():
             raise UsageError(f"--attach {given!r}: there is no file {path.absolute()}")
         uri = path.resolve().as_uri()
-    media_type = mimetypes.guess_type(uri)[0] or "application/octet-stream"
+    media_type = mimetypes.guess_type(urlsplit(uri).path)[0] or "application/octet-stream"
     return Attachment(uri=uri, media_type=media_type, item_id=item or None)
 
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+PROC = Path("/proc")
+
 BRANCHES = 4
 """How many stages of one batch the plain engine runs side by side, at most."""
 
@@ -255,9 +257,9 @@ def is_dead(owner: str) -> bool:
 def _birth(pid: int) -> str:
     """Return when a process started, as the kernel counts it; a process id alone may be used again."""
     try:
-        found = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        found = (PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
-        return "gone" if Path("/proc/self").exists() else _probe(pid)
+        return "gone" if (PROC / "self").exists() else _probe(pid)
     # A zombie has ended; only its parent has not asked for its exit code yet.
     return "gone" if found[0] in "ZX" else found[19]
 

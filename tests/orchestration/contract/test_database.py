@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import Any
 
 import pytest
 
@@ -35,13 +36,19 @@ class Switching:
         self.refusals = refusals
         self.tries = 0
 
-    def execute(self, statement: str) -> sqlite3.Cursor:
+    def execute(self, statement: str) -> Any:
         if statement.endswith("=WAL"):
             self.tries += 1
             if self.refusals:
                 raise sqlite3.OperationalError(self.refusals.pop())
-        # Any other database answers what this one's would: that it has no log yet.
-        return sqlite3.connect(":memory:").execute("PRAGMA journal_mode")
+        return self
+
+    def fetchone(self) -> tuple[str]:
+        """Answer that there is no log yet."""
+        return ("delete",)
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 def test_the_switch_to_the_log_is_tried_again() -> None:

@@ -226,5 +226,5 @@ def test_a_ledger_has_the_machines_clock_unless_told(url: str, make: Any) -> Non
 
 def test_an_unknown_error_of_the_database_keeps_its_words(ledger: SqlLedger) -> None:
     """What the ledger has no advice for is told in the database's own words."""
-    with pytest.raises(StorageError, match="kg.db: no such table: nowhere$"), reading(ledger._engine) as one:
+    with pytest.raises(StorageError, match=r"kg\.db: no such table: nowhere$"), reading(ledger._engine) as one:
         one.exec_driver_sql("SELECT * FROM nowhere")
