@@ -236,14 +236,25 @@ def test_the_wiring_has_one_input_per_key_and_writer(workspace: Workspace) -> No
     """Reads become inputs named by key and writer, order-only dependencies Nothing inputs, and all ends meet."""
     submission = open_submission(workspace, "gated")
     job = build_job(workspace, plan_of(workspace, submission.id))
-    wired = {name.name: set(inputs) for name, inputs in job.graph.dependencies.items()}
+    wired = {node.alias: set(inputs) for node, inputs in job.graph.dependencies.items()}
     assert wired == {
+        "open_batch": set(),
         "feed": {"batch"},
         "barrier": {"after__feed"},
         "shout": {"words__from__feed", "after__barrier"},
         "whisper": {"words__from__feed"},
         "close_batch": {"done"},
     }
+
+
+def test_every_pipeline_loads_into_one_code_location(workspace: Workspace) -> None:
+    """Dagster takes all jobs together, as its UI does: their ops share no name, and a job is told from every other."""
+    text = Path(workspace.root, "pipelines", "gated.yaml").read_text()
+    for name in ("two-halves", "two_halves"):
+        Path(workspace.root, "pipelines", f"{name}.yaml").write_text(text.replace("name: gated", f"name: {name}"))
+    repository = definitions(workspace).get_repository_def()
+    repository.load_all_definitions()
+    assert {"diamond", "gated", "two_halves"} <= set(repository.job_names)
 
 
 def test_names_are_made_fit_for_dagster_and_stay_unique() -> None:

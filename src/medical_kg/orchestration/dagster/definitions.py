@@ -40,7 +40,7 @@ def definitions(workspace: Workspace | None = None, *, pipelines: Iterable[str |
         jobs = [_job(workspace, str(pipeline)) for pipeline in pipelines]
     else:
         entries = Catalog(workspace.pipeline_folders).entries()
-        jobs = [job for entry in entries if (job := _job_if_valid(workspace, str(entry.path))) is not None]
+        jobs = _apart(job for entry in entries if (job := _job_if_valid(workspace, str(entry.path))) is not None)
     if not jobs:
         raise NoPipelines("no pipeline passes its check; run: medical-kg pipelines check")
     return Definitions(jobs=jobs)
@@ -57,3 +57,12 @@ def _job_if_valid(workspace: Workspace, pipeline: str) -> JobDefinition | None:
     except PipelineInvalid as error:
         logger.error("left out of Dagster: %s", error)  # noqa: TRY400  # not our bug
         return None
+
+
+def _apart(jobs: Iterable[JobDefinition]) -> list[JobDefinition]:
+    """Leave out jobs whose name Dagster cannot tell from an earlier one's: to it, ``a-b`` and ``a_b`` are one name."""
+    named: dict[str, JobDefinition] = {}
+    for job in jobs:
+        if named.setdefault(job.name, job) is not job:
+            logger.error("left out of Dagster: a second pipeline whose name is %r there; rename one", job.name)
+    return list(named.values())

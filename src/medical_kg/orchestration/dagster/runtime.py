@@ -21,6 +21,7 @@ from dagster import (
     JobDefinition,
     MetadataValue,
     MultiDependencyDefinition,
+    NodeInvocation,
     Nothing,
     OpDefinition,
     OpExecutionContext,
@@ -57,7 +58,7 @@ def build_job(workspace: Workspace, plan: Plan) -> JobDefinition:
         node_defs=[
             _open_op(workspace, plan),
             *(_stage_op(workspace, plan, stage, names) for stage in plan.stages),
-            _close_op(workspace),
+            _close_op(workspace, plan),
         ],
         dependencies=_wiring(plan, names),
     )
@@ -74,8 +75,8 @@ def _tags(plan: Plan) -> dict[str, str]:
     return {PIPELINE_TAG: plan.name} | {f"{PLUGIN_TAG}{name}": origin for name, origin in used.items()}
 
 
-def _wiring(plan: Plan, names: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    wiring: dict[str, dict[str, Any]] = {}
+def _wiring(plan: Plan, names: Mapping[str, str]) -> dict[NodeInvocation, dict[str, Any]]:
+    wiring: dict[NodeInvocation, dict[str, Any]] = {_node(plan, OPEN): {}}
     for stage in plan.stages:
         inputs: dict[str, Any] = {}
         if not stage.depends_on:
@@ -85,10 +86,20 @@ def _wiring(plan: Plan, names: Mapping[str, str]) -> dict[str, dict[str, Any]]:
                 inputs[_in(binding.key.name, names[writer])] = DependencyDefinition(names[writer], binding.key.name)
         for before in stage.order_only:
             inputs[_after(names[before])] = DependencyDefinition(names[before], "passed")
-        wiring[names[stage.name]] = inputs
+        wiring[_node(plan, names[stage.name])] = inputs
     ends = [DependencyDefinition(names[stage.name], "done") for stage in plan.stages]
-    wiring[CLOSE] = {"done": MultiDependencyDefinition(list(ends))}
+    wiring[_node(plan, CLOSE)] = {"done": MultiDependencyDefinition(list(ends))}
     return wiring
+
+
+def _node(plan: Plan, op: str) -> NodeInvocation:
+    """Use an op in its job under its short name, which run config, step keys and the UI have."""
+    return NodeInvocation(_unique(plan, op), alias=op)
+
+
+def _unique(plan: Plan, op: str) -> str:
+    """Return an op's name among those of every pipeline: Dagster wants no two of one name in a code location."""
+    return f"{dagster_name(plan.name)}__{op}"
 
 
 def _in(key: str, writer: str) -> str:
@@ -111,10 +122,10 @@ def _open_op(workspace: Workspace, plan: Plan) -> OpDefinition:
         yield Output(None, "batch")
 
     outs = {"batch": Out(Nothing)}
-    return OpDefinition(compute_fn=open_batch, name=OPEN, ins={}, outs=outs, config_schema=LAUNCH_CONFIG)
+    return OpDefinition(compute_fn=open_batch, name=_unique(plan, OPEN), ins={}, outs=outs, config_schema=LAUNCH_CONFIG)
 
 
-def _close_op(workspace: Workspace) -> OpDefinition:
+def _close_op(workspace: Workspace, plan: Plan) -> OpDefinition:
     def close_batch(context: OpExecutionContext, _: Mapping[str, Any]) -> Iterator[Output[None]]:
         if attach.driven(context) is None:
             with attach.attached(context, workspace) as run:
@@ -122,7 +133,8 @@ def _close_op(workspace: Workspace) -> OpDefinition:
             context.log.info("batch %s is %s", batch.id, batch.status)
         yield Output(None)
 
-    return OpDefinition(compute_fn=close_batch, name=CLOSE, ins={"done": In(Nothing)}, outs={"result": Out(Nothing)})
+    ins, outs = {"done": In(Nothing)}, {"result": Out(Nothing)}
+    return OpDefinition(compute_fn=close_batch, name=_unique(plan, CLOSE), ins=ins, outs=outs)
 
 
 def _stage_op(workspace: Workspace, plan: Plan, stage: PlannedStage, names: Mapping[str, str]) -> OpDefinition:
@@ -152,7 +164,7 @@ def _stage_op(workspace: Workspace, plan: Plan, stage: PlannedStage, names: Mapp
     outs["done"] = Out(Nothing, is_required=False)
     return OpDefinition(
         compute_fn=run_stage,
-        name=names[stage.name],
+        name=_unique(plan, names[stage.name]),
         ins=ins,
         outs=outs,
         description=metadata.description,
