@@ -35,7 +35,8 @@ SUPERVISOR = """
 import os, sys
 from medical_kg.cli.dev import supervise
 
-sys.exit(supervise([sys.executable, "family.py", *sys.argv[1:]], dict(os.environ)))
+grace = 0.5 if "impatient" in sys.argv else 60
+sys.exit(supervise([sys.executable, "family.py", *sys.argv[1:]], dict(os.environ), grace))
 """
 
 
@@ -88,6 +89,14 @@ def test_asked_twice_it_kills(here: Path, grandchild: Path) -> None:
     assert parent.poll() is None
     parent.send_signal(signal.SIGINT)
     assert parent.wait(timeout=30) == 130
+    assert ends(int(grandchild.read_text()))
+
+
+def test_asked_once_it_kills_after_the_grace(here: Path, grandchild: Path) -> None:
+    """A child that does not listen does not keep its parent for ever."""
+    parent = start(here, "deaf", "impatient")
+    parent.send_signal(signal.SIGTERM)
+    assert parent.wait(timeout=30) == 143
     assert ends(int(grandchild.read_text()))
 
 

@@ -45,10 +45,10 @@ def dev(
     raise typer.Exit(supervise(words, variables))
 
 
-def supervise(command: Sequence[str], environment: Mapping[str, str]) -> int:
+def supervise(command: Sequence[str], environment: Mapping[str, str], grace: float = GRACE_SECONDS) -> int:
     """Run a program in a process group of its own until it ends, and leave none of its children behind.
 
-    SIGINT and SIGTERM are passed on to the whole group; asked a second time, it is killed.
+    SIGINT and SIGTERM are passed on to the whole group; asked a second time, or after ``grace`` seconds, it is killed.
 
     Returns:
         The program's exit code; 128 + the signal's number when it was ended by one.
@@ -59,12 +59,14 @@ def supervise(command: Sequence[str], environment: Mapping[str, str]) -> int:
         def forward(number: int, _: object) -> None:
             asked.append(number)
             signal_group(child.pid, number if len(asked) == 1 else signal.SIGKILL)
+            signal.setitimer(signal.ITIMER_REAL, grace)
 
-        former = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+        former = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)}
         try:
             code = child.wait()
         finally:
-            end_group(child.pid)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            end_group(child.pid, grace)
             for number, handler in former.items():
                 signal.signal(number, handler)
     if asked:
