@@ -15,8 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dagster import DagsterEventType
 
 from medical_kg.orchestration.api import EngineName, Report, submit
+from medical_kg.orchestration.dagster.instance import open_instance
+from medical_kg.orchestration.telemetry.events import Event, Events, StageCompleted
 from medical_kg.orchestration.workspace import Workspace
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
@@ -157,3 +160,35 @@ def test_real_documents_come_through_in_full(shared_data: Path, tmp_path: Path, 
     again, rows_again = run(tmp_path, shared_data / folder, "plain")
     assert rows_again == rows
     assert totals(again)["parse"] == totals(report)["parse"]
+
+
+def test_ledger_dagster_and_events_tell_the_same_figures(tmp_path: Path) -> None:
+    """Counts, dead letters and retries of each stage are equal in the ledger, on Dagster's run page and in the events."""
+    told: list[Event] = []
+    workspace = Workspace(tmp_path)
+    report = submit(workspace, "auto", input=SAMPLES, engine="dagster", overrides=HASHING, events=Events([told.append]))
+    run_id = report.batches[0].run_id
+    assert run_id is not None
+    with open_instance(workspace) as instance:
+        records = instance.all_logs(run_id, of_type=DagsterEventType.ASSET_MATERIALIZATION)
+    workspace.close()
+    events = [record.dagster_event for record in records if record.dagster_event is not None]
+    shown = {
+        event.step_key: {
+            name: value.value
+            for name, value in event.step_materialization_data.materialization.metadata.items()
+            if isinstance(value.value, float)
+        }
+        for event in events
+    }
+    kept = {
+        stage.stage: {**stage.counts, "dead_letters": stage.dead_letters, "retries": stage.retries}
+        for stage in report.stages
+    }
+    completed = {
+        event.stage: {**event.counts, "dead_letters": event.dead_letters, "retries": event.retries}
+        for event in told
+        if isinstance(event, StageCompleted)
+    }
+    assert len(kept) == 8
+    assert kept == shown == completed
