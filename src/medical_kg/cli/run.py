@@ -32,7 +32,7 @@ def run_pipeline(  # noqa: PLR0913  # one argument per option
     pipeline: Annotated[str, typer.Argument(metavar="PIPELINE", help="A pipeline's name, or the path of its file.")],
     *,
     input: Annotated[  # noqa: A002  # the option's name
-        str | None, typer.Option(metavar="PATH", help="What to process: a file, a folder or a URL.")
+        str | None, typer.Option(metavar="PATH", help="What to process: a file or a folder.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Take at most so many input records.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and show the plan; touch nothing.")] = False,
