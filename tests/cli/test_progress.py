@@ -116,7 +116,7 @@ def test_no_progress_for_programs_or_beside_a_full_log(state: State, monkeypatch
 )
 def test_an_example_value_fulfils_its_clause(clause: Clause, value: str) -> None:
     """The value in a suggested command is YAML that makes the clause true; where many would, ``VALUE`` stands for it."""
-    from medical_kg.cli.run import yaml_value
+    from medical_kg.orchestration.pipeline.overrides import yaml_value
 
     assert example(clause) == value
     if value != "VALUE":

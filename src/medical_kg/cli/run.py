@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from medical_kg.cli.state import Json, State, state_of
-from medical_kg.orchestration.contract.errors import UsageError
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.api import Report
@@ -72,8 +71,6 @@ def submit(state: State, pipeline: str, *, engine: Literal["dagster", "plain"], 
     """
     from medical_kg.orchestration.submissions import open_submission
 
-    # Checked before the ledger is opened: a pipeline with problems leaves no workspace behind.
-    load(state, pipeline, asked.get("overrides") or {})
     submission = open_submission(state.place, pipeline, **asked)
     return resume(state, submission.id, engine=engine)
 
@@ -99,27 +96,9 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
     Raises:
         UsageError: one has another form.
     """
-    found: dict[str, Any] = {}
-    for setting in settings:
-        name, equals, text = setting.partition("=")
-        if not equals or not all(name.strip().partition(".")):
-            raise UsageError(f"--set {setting!r} must look like stage.field=value, e.g. --set chunk.max_tokens=128")
-        found[name.strip()] = yaml_value(text, f"--set {name.strip()}")
-    return found
+    from medical_kg.orchestration.pipeline.overrides import parse_override
 
-
-def yaml_value(text: str, where: str) -> Any:
-    """Return the value of a YAML text, read as pipeline files are.
-
-    Raises:
-        UsageError: it is not YAML.
-    """
-    from medical_kg.orchestration.pipeline.load import LoadFailed, parse
-
-    try:
-        return parse(text, where).value
-    except LoadFailed as error:
-        raise UsageError(f"{where}: {text!r} is not a YAML value: {error}") from error
+    return dict(map(parse_override, settings))
 
 
 def show_plan(state: State, plan: Plan) -> None:

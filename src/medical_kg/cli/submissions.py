@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import typer
 
 from medical_kg.cli.output import moment, plural
-from medical_kg.cli.run import EngineChoice, Strict, yaml_value
+from medical_kg.cli.run import EngineChoice, Strict
 from medical_kg.cli.run import resume as resume_run
 from medical_kg.cli.state import Json, State, state_of
 from medical_kg.orchestration.contract.errors import RecordNotFound, UsageError
@@ -131,6 +131,7 @@ def tell_signal(
 ) -> None:
     """Tell a signal to a submission; batches that wait for it become ready."""
     from medical_kg.orchestration import api
+    from medical_kg.orchestration.pipeline.overrides import yaml_value
 
     state = state_of(ctx, json=json)
     told = yaml_value(value, f"signal {name}")

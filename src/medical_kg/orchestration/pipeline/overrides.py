@@ -21,13 +21,21 @@ def parse_override(text: str) -> tuple[str, Any]:
     """
     target, equals, value = text.partition("=")
     if not equals or not _is_target(target.strip()):
-        msg = f"--set {text!r} is not an override; write stage.field=value"
+        msg = f"--set {text!r} must look like stage.field=value, e.g. --set mystage.size=128"
         raise UsageError(msg)
+    return target.strip(), yaml_value(value, f"--set {target.strip()}")
+
+
+def yaml_value(text: str, where: str) -> Any:
+    """Return the value of a YAML text, read as pipeline files are; ``where`` says in errors what it was given for.
+
+    Raises:
+        UsageError: it is not YAML.
+    """
     try:
-        return target.strip(), parse(value, f"--set {text}").value
+        return parse(text, where).value
     except LoadFailed as error:
-        msg = f"--set {text!r}: the value is not YAML: {error}"
-        raise UsageError(msg) from error
+        raise UsageError(f"{where}: {text!r} is not a YAML value: {error}") from error
 
 
 def apply(overrides: Mapping[str, Any], tree: Tree) -> list[Problem]:
