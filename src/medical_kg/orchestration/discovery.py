@@ -69,13 +69,18 @@ class PluginSettings(Model):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a plugin comes from: distribution, version, door, name and object (``module:attribute``)."""
+    """Where a plugin comes from: distribution, version, door, name and object (``module:attribute``).
+
+    A local module has the distribution ``local``, its ``source`` is the sha256 (hex) of its source, and its version the
+    beginning of that. Of a distribution's plugin ``source`` is empty.
+    """
 
     door: str
     name: str
     distribution: str
     version: str
     object: str
+    source: str = ""
 
     def __str__(self) -> str:
         """Return distribution and version, as shown to people."""
