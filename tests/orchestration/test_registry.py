@@ -236,11 +236,11 @@ def test_a_class_is_asked_for_the_method_of_its_mode(folder: Path) -> None:
 
 
 def test_ctrl_c_is_not_the_plugin_s_fault(folder: Path) -> None:
-    """Ctrl-C while a plugin is imported stops the program and quarantines nothing."""
-    module(
-        folder, "interrupts", "import sys\nif not hasattr(sys, 'of_test'):\n    raise KeyboardInterrupt\nThing = 1\n"
-    )
-    distribution(folder, "dist", {"thing": "interrupts:Thing"}, door=SOURCES)
+    """A real Ctrl-C while a plugin is imported stops the program and quarantines nothing."""
+    source = "import os, signal, sys, time\nif not hasattr(sys, 'of_test'):\n"
+    source += "    os.kill(os.getpid(), signal.SIGINT)\n    time.sleep(1)\nThing = 1\n"
+    module(folder, "interrupted", source)
+    distribution(folder, "dist", {"thing": "interrupted:Thing"}, door=SOURCES)
     installation = installed(folder)
     with pytest.raises(KeyboardInterrupt):
         installation.get(SOURCES, "thing")
@@ -250,6 +250,14 @@ def test_ctrl_c_is_not_the_plugin_s_fault(folder: Path) -> None:
         assert installation.get(SOURCES, "thing") == 1
     finally:
         del sys.of_test  # type: ignore[attr-defined]  # as above
+
+
+def test_a_plugin_s_own_keyboard_interrupt_is_contained(folder: Path) -> None:
+    """A module that raises what Ctrl-C raises, without a signal, is quarantined like any other."""
+    module(folder, "interrupts", "raise KeyboardInterrupt\n")
+    distribution(folder, "dist", {"thing": "interrupts:Thing"}, door=SOURCES)
+    with pytest.raises(PluginBroken, match=r"from dist 1\.0 is quarantined: KeyboardInterrupt$"):
+        installed(folder).get(SOURCES, "thing")
 
 
 # Not found

@@ -13,20 +13,32 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
-from pydantic import field_validator
+from pydantic import AfterValidator, field_validator
+from pydantic_core import PydanticCustomError
 
+from medical_kg.orchestration.contract.errors import near
 from medical_kg.orchestration.contract.model import Model
 
 Status = Literal["installed", "blocked", "incompatible", "broken"]
 
 CORE = "medical-kg"
+LOCAL = "local"
+"""Stands for the distribution of what ``[plugins.local.DOOR]`` of the settings names."""
+SETTINGS_FILE = "medical_kg.toml"
 DOOR_PREFIX = "medical_kg."
+STAGES = "medical_kg.orchestration.stages"
+DOORS = (
+    STAGES,
+    *(f"{DOOR_PREFIX}{word}" for word in ("commands", "embedders", "formats", "sources", "stores")),
+)
+"""The doors of this release; a package may open more, each with ``medical_kg.`` before its name."""
 ENTRY_POINTS = "entry_points.txt"
 OBJECT = re.compile(r"\w+(\.\w+)*\s*(:\s*\w+(\.\w+)*)?\s*(\[.*\])?")
 """``module:attribute``, and the extras that old entry points may name."""
@@ -38,24 +50,68 @@ ON_CORE = re.compile(r"medical[-_.]+kg(?![\w.-])", re.IGNORECASE)
 PLAIN = re.compile(r"[\w.-]+\s*([<>=!~][\w\s.,<>=!~*+-]*)?")
 """A requirement without extras, address and marker: the common case, for which the full parser is slow."""
 
+SHORT = 12
+"""Digits of a hash that people are shown."""
+
 logger = logging.getLogger(__name__)
 
 
+def door_of(given: str) -> str | None:
+    """Return a door by its full name, or one of this release by its last word; None where there is none."""
+    if given.startswith(DOOR_PREFIX):
+        return given
+    return next((door for door in DOORS if door.rpartition(".")[2] == given), None)
+
+
+def _as_door(given: str) -> str:
+    if door_of(given) is None:
+        words = [door.rpartition(".")[2] for door in DOORS]
+        raise PydanticCustomError("door", "there is no such door; {advice}", {"advice": near(given, words)})
+    return given
+
+
+def _as_name(given: str) -> str:
+    if not given.strip() or ":" in given:
+        raise PydanticCustomError("name", "a plugin's name is a text without a colon")
+    return given
+
+
+def _as_object(given: str) -> str:
+    if ":" not in given or not OBJECT.fullmatch(given):
+        raise PydanticCustomError("object", "must be 'module:attribute', not {given}", {"given": repr(given)})
+    return given
+
+
 class PluginSettings(Model):
-    """Table ``[plugins]`` of the settings: which distributions may provide plugins, and whose claim counts.
+    """Table ``[plugins]`` of the settings: who may provide plugins, whose claim counts, and modules of one's own.
 
     ``allow`` (when given) and ``deny`` hold names of distributions and are applied before anything is imported;
-    ``prefer`` maps a plugin's name to the distribution whose claim to it counts.
+    ``prefer`` maps a plugin's name to the distribution whose claim to it counts. ``local`` maps a door (its name or the
+    last word of it) to plugins in the folder of the settings, name to ``module:attribute``. ``on_lock_mismatch`` says
+    what a run does when plugins differ from their lock.
     """
 
     allow: tuple[str, ...] | None = None
     deny: tuple[str, ...] = ()
     prefer: Mapping[str, str] = {}
+    local: Mapping[
+        Annotated[str, AfterValidator(_as_door)],
+        Mapping[Annotated[str, AfterValidator(_as_name)], Annotated[str, AfterValidator(_as_object)]],
+    ] = {}
+    on_lock_mismatch: Literal["warn", "refuse"] = "warn"
 
     @field_validator("allow", "deny")
     @classmethod
     def _canonical(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
         return None if names is None else tuple(canonicalize_name(name) for name in names)
+
+    @field_validator("local")
+    @classmethod
+    def _once(cls, tables: Mapping[str, Mapping[str, str]]) -> Mapping[str, Mapping[str, str]]:
+        for given in tables:
+            if given.startswith(DOOR_PREFIX) and any(door_of(other) == given for other in tables if other != given):
+                raise PydanticCustomError("twice", "{door} has two tables; write one", {"door": given})
+        return tables
 
     def blocks(self, distribution: str) -> str | None:
         """Return why this distribution's plugins may not be used, or None when they may."""
@@ -89,18 +145,38 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One entry point: its origin, how to load it, and what is known of it without loading."""
+    """One entry point: its origin, how to load it, and what is known of it without loading.
+
+    ``found_in`` is the distribution and ``line`` the line of its entry points; for a local module None and 0, and
+    ``loaded_source`` gives the hash of what was loaded, as the file may have changed since it was listed.
+    """
 
     origin: Origin
     load: Callable[[], Any] = field(repr=False, compare=False)
     status: Status = "installed"
     reason: str = ""
     detail: str = field(default="", repr=False)
+    found_in: importlib.metadata.Distribution | None = field(default=None, repr=False, compare=False)
+    line: int = field(default=0, repr=False, compare=False)
+    loaded_source: Callable[[], str] | None = field(default=None, repr=False, compare=False)
 
     @property
     def usable(self) -> bool:
         """Whether it may be loaded."""
         return self.status == "installed"
+
+    @property
+    def place(self) -> str:
+        """Where it is written, as ``file:line``; empty where that is not known."""
+        folder = getattr(self.found_in, "_path", None)  # private, but importlib.metadata has no other way to tell
+        return "" if folder is None else f"{Path(folder) / ENTRY_POINTS}:{self.line}"
+
+    def as_loaded(self) -> Claim:
+        """Return it with the source that was loaded."""
+        if self.loaded_source is None:
+            return self
+        source = self.loaded_source()
+        return replace(self, origin=replace(self.origin, source=source, version=source[:SHORT]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +197,7 @@ class _Entry:
     name: str
     object: str
     wrong: str
+    line: int
 
 
 def find_claims(settings: PluginSettings, path: list[str] | None = None) -> Iterator[Claim]:
@@ -142,7 +219,7 @@ def find_claims(settings: PluginSettings, path: list[str] | None = None) -> Iter
             # A folder with another name than its distribution is left behind by an interrupted installation.
             if canonical == folder_name or canonical not in seen:
                 seen.add(canonical)
-                yield from _claims_of(about, _entries(text), settings)
+                yield from _claims_of(distribution, about, _entries(text), settings)
         elif damage:
             logger.warning("plugins of distribution %r, if it has any, cannot be listed: %s", folder_name, damage)
 
@@ -177,12 +254,14 @@ def _about(distribution: importlib.metadata.Distribution, folder_name: str, dama
     return _About(name or folder_name, version, tuple(found["requires-dist"]), damage)
 
 
-def _claims_of(about: _About, entries: Iterable[_Entry], settings: PluginSettings) -> Iterable[Claim]:
+def _claims_of(
+    distribution: importlib.metadata.Distribution, about: _About, entries: Iterable[_Entry], settings: PluginSettings
+) -> Iterable[Claim]:
     status, reason = _standing(about, settings)
     claims: dict[tuple[str, str], Claim] = {}
     for entry in entries:
         origin = Origin(entry.door, entry.name, about.name, about.version, entry.object)
-        claim = Claim(origin, partial(_load, entry), status, reason)
+        claim = Claim(origin, partial(_load, entry), status, reason, "", distribution, entry.line)
         if entry.wrong and claim.usable:
             claim = replace(claim, status="broken", reason=entry.wrong)
         other = claims.setdefault((entry.door, entry.name), claim)
@@ -206,12 +285,14 @@ def _entries(text: str) -> Iterator[_Entry]:
             wrong = ""
             if not name or ":" in name or not OBJECT.fullmatch(value):
                 wrong = f"line {number} of its {ENTRY_POINTS} is {line!r}, not name = module:attribute"
-            yield _Entry(door, name, value, wrong)
+            yield _Entry(door, name, value, wrong, number)
 
 
 def _standing(about: _About, settings: PluginSettings) -> tuple[Status, str]:
     if blocked := settings.blocks(about.name):
         return "blocked", blocked
+    if canonicalize_name(about.name) == LOCAL:
+        return "broken", f"the name {LOCAL!r} stands for modules named in {SETTINGS_FILE}; a distribution needs another"
     if about.damage:
         return "broken", f"{about.damage}; install {about.name} anew"
     if canonicalize_name(about.name) != CORE and (misfit := _misfit(about.requires)):

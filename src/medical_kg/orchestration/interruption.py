@@ -47,7 +47,9 @@ class Watch:
 
 @contextmanager
 def watched() -> Iterator[Watch]:
-    """Watch for signals while foreign code runs; blocks may be nested, in any thread::
+    """Watch for signals while foreign code runs; blocks may be nested, in any thread.
+
+    ::
 
         with watched() as watch:
             try:

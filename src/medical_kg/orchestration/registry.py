@@ -11,6 +11,8 @@ import threading
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from packaging.utils import canonicalize_name
@@ -21,12 +23,14 @@ from medical_kg.orchestration.contract.stage import Stage, method_of
 from medical_kg.orchestration.discovery import (
     CORE,
     DOOR_PREFIX,
+    STAGES,
     Claim,
     Origin,
     PluginSettings,
     Status,
     find_claims,
 )
+from medical_kg.orchestration.interruption import watched
 
 __all__ = [
     "CORE",
@@ -44,8 +48,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-
-STAGES = "medical_kg.orchestration.stages"
 
 logger = logging.getLogger(__name__)
 
@@ -109,9 +111,9 @@ class Registry(Generic[T]):
         self.door = door
         self._accept = accept
         self._prefer = {name: canonicalize_name(distribution) for name, distribution in (prefer or {}).items()}
-        self._claims = {(claim.origin.name, canonicalize_name(claim.origin.distribution)): claim for claim in claims}
-        self._loaded: dict[Origin, T] = {}
-        self._failed: set[Origin] = set()
+        self._claims = {_key(claim): claim for claim in claims}
+        self._loaded: dict[tuple[str, str], T] = {}
+        self._failed: set[tuple[str, str]] = set()
         # Reentrant: a plugin may ask for another one while it is imported.
         self._lock = threading.RLock()
 
@@ -140,7 +142,7 @@ class Registry(Generic[T]):
         """
         claims = self._claims_to(name)
         # One that failed to load still contends: what a name means must not depend on what was tried before.
-        contenders = [claim for claim in claims if claim.usable or claim.origin in self._failed]
+        contenders = [claim for claim in claims if claim.usable or _key(claim) in self._failed]
         if len(contenders) > 1:
             raise PluginConflict(self.door, name, [str(claim.origin) for claim in contenders])
         if contenders and contenders[0].usable:
@@ -155,14 +157,14 @@ class Registry(Generic[T]):
             PluginConflict: as for ``claim``.
             PluginBroken: it could not be loaded or does not fit the door; the traceback is kept.
         """
-        origin = self.claim(name).origin
-        if origin not in self._loaded:
+        key = _key(self.claim(name))
+        if key not in self._loaded:
             with self._lock:
                 # Another thread may have loaded or quarantined it meanwhile.
                 claim = self.claim(name)
-                if origin not in self._loaded:
-                    self._loaded[origin] = self._load(claim)
-        return self._loaded[origin]
+                if key not in self._loaded:
+                    self._loaded[key] = self._load(claim)
+        return self._loaded[key]
 
     def add(self, name: str, plugin: Any, *, distribution: str = "in-code", version: str = "") -> None:
         """Register an object directly, e.g. in a test; it is checked at once like any other.
@@ -179,8 +181,8 @@ class Registry(Generic[T]):
         if isinstance(loaded, _Broken):
             raise _error(loaded.claim) from loaded.cause
         with self._lock:
-            self._loaded[claim.origin] = loaded
-            self._claims[name, canonicalize_name(distribution)] = claim
+            self._loaded[_key(claim)] = loaded.plugin
+            self._claims[_key(claim)] = claim
 
     def _claims_to(self, name: str) -> list[Claim]:
         distribution, _, plain = name.rpartition(":")
@@ -191,23 +193,26 @@ class Registry(Generic[T]):
         return [claim for claim in claims if canonicalize_name(claim.origin.distribution) == wanted]
 
     def _load(self, claim: Claim) -> T:
-        loaded = self._try(claim)
-        if not isinstance(loaded, _Broken):
-            return loaded
+        loaded, key = self._try(claim), _key(claim)
+        if isinstance(loaded, _Loaded):
+            self._claims[key] = loaded.claim
+            return loaded.plugin
         origin, broken = claim.origin, loaded.claim
-        self._failed.add(origin)
-        self._claims[origin.name, canonicalize_name(origin.distribution)] = broken
+        self._failed.add(key)
+        self._claims[key] = broken
         logger.warning("plugin %r of %s from %s is quarantined: %s", origin.name, self.door, origin, broken.reason)
         raise _error(broken) from loaded.cause
 
-    def _try(self, claim: Claim) -> T | _Broken:
-        try:
-            return self._accept(claim, claim.load())
-        except KeyboardInterrupt:
-            raise  # somebody wants the program to stop; it says nothing about the plugin
-        except BaseException as error:  # noqa: BLE001  # a module may raise anything, SystemExit too
-            reason = f"{type(error).__name__}: {_message(error)}".strip().removesuffix(":")
-            return _Broken(replace(claim, status="broken", reason=reason, detail=traceback.format_exc()), error)
+    def _try(self, claim: Claim) -> _Loaded[T] | _Broken:
+        with watched() as watch:
+            try:
+                plugin = claim.load()
+                claim = claim.as_loaded()
+                return _Loaded(claim, self._accept(claim, plugin))
+            except BaseException as error:  # noqa: BLE001  # a module may raise anything, SystemExit too
+                watch.check()  # somebody wants the program to stop; it says nothing about the plugin
+                reason = f"{type(error).__name__}: {_message(error)}".strip().removesuffix(":")
+                return _Broken(replace(claim, status="broken", reason=reason, detail=traceback.format_exc()), error)
 
     def _absent(self, name: str, claims: list[Claim]) -> PluginNotFound | PluginBroken:
         for claim in claims:
@@ -228,6 +233,19 @@ class Registry(Generic[T]):
             reason = f"distribution {distribution!r} does not provide it"
             return PluginNotFound(self.door, name, reason, f"it is provided by {others}")
         return PluginNotFound(self.door, name, "no installed distribution provides it", near(plain, self.names()))
+
+
+def _key(claim: Claim) -> tuple[str, str]:
+    """Return what a claim is known by; a local module's origin changes when it is loaded."""
+    return claim.origin.name, canonicalize_name(claim.origin.distribution)
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded(Generic[T]):
+    """A claim whose plugin could be loaded, as it is then known, and the plugin."""
+
+    claim: Claim
+    plugin: T
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,13 +274,17 @@ class Installation:
     Args:
         settings: allow and deny lists and preferences.
         path: folders to look in instead of ``sys.path``.
+        folder: where the settings stand and local modules are looked for; the current one unless given.
     """
 
-    def __init__(self, settings: PluginSettings | None = None, path: list[str] | None = None) -> None:
+    def __init__(
+        self, settings: PluginSettings | None = None, path: list[str] | None = None, folder: Path | None = None
+    ) -> None:
         """Keep the settings; nothing is looked up yet."""
         # The defaults need no validating, and building what validates costs as much as listing.
         self._settings = settings or PluginSettings.model_construct()
         self._path = path
+        self.folder = (folder or Path()).absolute()
         self._found: dict[str, list[Claim]] | None = None
         self._registries: dict[str, Registry[Any]] = {}
         self._lock = threading.Lock()
@@ -296,10 +318,17 @@ class Installation:
     def _claims(self) -> dict[str, list[Claim]]:
         if self._found is None:
             found: dict[str, list[Claim]] = {}
-            for claim in find_claims(self._settings, self._path):
+            for claim in chain(find_claims(self._settings, self._path), self._local()):
                 found.setdefault(claim.origin.door, []).append(claim)
             self._found = found
         return self._found
+
+    def _local(self) -> Iterable[Claim]:
+        if not self._settings.local:
+            return ()
+        from medical_kg.orchestration.local import find_local
+
+        return find_local(self._settings, self.folder)
 
     def _prefer(self, door: str) -> dict[str, str]:
         """Return the preferences that are meant for this door: all but those whose distribution fits another one."""

@@ -17,6 +17,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from medical_kg.orchestration.contract import SystemClock
 from medical_kg.orchestration.contract.errors import SettingsError, StorageError, near
 from medical_kg.orchestration.contract.model import Model
+from medical_kg.orchestration.discovery import SETTINGS_FILE
 from medical_kg.orchestration.registry import Installation, PluginSettings
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 ENVIRONMENT = "MEDICAL_KG_WORKSPACE"
 FOLDER = ".medical-kg"
-SETTINGS_FILE = "medical_kg.toml"
 LEASE_SECONDS = 60.0
 
 
@@ -78,7 +78,8 @@ class Workspace:
         self.root = _in_utf8(root.absolute())
         self.clock: Clock = clock or SystemClock()
         self.settings_path, self._settings = read_settings(self.root)
-        self.installation = installation or Installation(self._settings.plugins)
+        folder = (self.settings_path or self.root).parent
+        self.installation = installation or Installation(self._settings.plugins, folder=folder)
         self._ledger: Ledger | None = None
 
     @classmethod
@@ -218,7 +219,8 @@ def _parse(path: Path, text: str) -> Settings:
 
 def _said(place: tuple[int | str, ...], kind: str, message: str) -> str:
     table, *inside = map(str, place)
-    where = f"[{table}] {'.'.join(inside)}".strip()
+    # pydantic marks a key that is wrong, rather than its value, by "[key]" after it.
+    where = f"[{table}] {'.'.join(inside)}".strip().removesuffix(".[key]")
     if kind != "extra_forbidden":
         return f"{where}: {message}"
     model = Settings.model_fields[table].annotation
