@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, Engine, event
 
+pytest_plugins = ["medical_kg.testing.pytest_plugin"]
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 # A job in a shell's background ignores Ctrl-C, and so would every program that a test starts and then interrupts.

@@ -1,6 +1,45 @@
-"""For authors of stages: run one stage with no engine, with a fake clock, signals and files."""
+"""For authors of stages: run one stage or a whole pipeline with nothing left behind, and hold a stage to its contract.
 
-from medical_kg.testing.fakes import FakeClock, FakeFiles, FakeSignals, FakeWorkspace
-from medical_kg.testing.harness import StageRun, run_stage
+``run_stage`` runs one stage with no engine, ``run_pipeline`` a pipeline in memory; ``StageCase`` is what
+``medical_kg.testing.conformance.StageConformance`` needs to know of a stage type. What stands here is imported when it
+is first used: pytest loads ``medical_kg.testing.pytest_plugin`` in every project that has medical-kg installed.
+"""
 
-__all__ = ["FakeClock", "FakeFiles", "FakeSignals", "FakeWorkspace", "StageRun", "run_stage"]
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from medical_kg.testing.case import StageCase
+    from medical_kg.testing.events import RecordedEvents
+    from medical_kg.testing.fakes import FakeClock, FakeFiles, FakeSignals, FakeWorkspace
+    from medical_kg.testing.harness import StageRun, run_stage
+    from medical_kg.testing.state import StateView
+
+__all__ = [
+    "FakeClock",
+    "FakeFiles",
+    "FakeSignals",
+    "FakeWorkspace",
+    "RecordedEvents",
+    "StageCase",
+    "StageRun",
+    "StateView",
+    "run_stage",
+]
+
+_HOMES = {
+    "case": ("StageCase",),
+    "events": ("RecordedEvents",),
+    "fakes": ("FakeClock", "FakeFiles", "FakeSignals", "FakeWorkspace"),
+    "harness": ("StageRun", "run_stage"),
+    "state": ("StateView",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,7 +6,8 @@ The stage is configured, called, guarded, isolated, handled, checked and counted
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,17 +24,19 @@ from medical_kg.orchestration.execution.calling import Called, Failure, call, co
 from medical_kg.orchestration.registry import Installation
 from medical_kg.orchestration.resilience import Guard, Policy
 from medical_kg.testing.fakes import FakeClock, FakeFiles, FakeSignals, FakeWorkspace
+from medical_kg.testing.state import StateView
 
 
 @dataclass(frozen=True, slots=True)
 class StageRun:
     """What came of the run.
 
-    ``output`` is by key name; ``dead_letters`` the items that failed; ``retries`` the errors that were retried;
-    ``cursor`` where a stream goes on; ``waiting`` what it waits for, if it does.
+    ``output`` is by key name and refuses keys the stage does not write; ``dead_letters`` are the items that failed;
+    ``retries`` the errors that were retried; ``cursor`` where a stream goes on; ``waiting`` what it waits for, if it
+    does.
     """
 
-    output: Mapping[str, Any]
+    output: StateView
     counts: Mapping[str, float]
     dead_letters: tuple[Failure, ...] = ()
     retries: tuple[BaseException, ...] = ()
@@ -58,6 +61,55 @@ class _Asked:
     limit: int = 100
 
 
+class OpenStage:
+    """A stage that is open; it may be called several times, as the engine calls it for several batches."""
+
+    def __init__(self, stage: Stage[Any], ctx: StageContext, guard: Guard, retries: list[BaseException]) -> None:
+        """Keep the stage; see ``opened_stage``."""
+        self.stage, self.ctx = stage, ctx
+        self._guard, self._retries = guard, retries
+
+    def run(self, reads: Mapping[str, Any]) -> StageRun:
+        """Call a batch or item stage with its reads by name; optional ones may be left out."""
+        metadata = self.stage.metadata
+        return self._result(call(self.stage, self.ctx, self._guard, _reads(metadata, reads)))
+
+    def pull(self, cursor: str | None, limit: int) -> StageRun:
+        """Take one page of a stream stage."""
+        return self._result(pull(self.stage, self.ctx, self._guard, cursor, limit))
+
+    def _result(self, called: Called) -> StageRun:
+        metadata = self.stage.metadata
+        output = StateView(f"stage type {metadata.stage_type!r}", metadata.writes, called.output)
+        counts = {} if called.waiting else count(metadata, called.output)
+        return StageRun(output, counts, tuple(called.failures), tuple(self._retries), called.waiting, called.cursor)
+
+
+@contextmanager
+def opened_stage(
+    stage_type: type[Stage[Any]], config: Mapping[str, Any] | None = None, /, **keywords: Any
+) -> Iterator[OpenStage]:
+    """Configure and open a stage, and close it when the block ends; keywords are those of ``run_stage`` but reads.
+
+    Raises:
+        ContractError: a service it needs is missing.
+        pydantic.ValidationError: the config is wrong.
+    """
+    metadata, asked = stage_type.metadata, _Asked(**keywords)
+    name = asked.stage_name or metadata.stage_type
+    validated = metadata.config_model.model_validate(dict(config or {}))
+    completed = stage_type.configure(validated, stage=name, conditions=asked.conditions)
+    ctx = _context(metadata, name, completed, asked)
+    stage = stage_type(completed)
+    retries: list[BaseException] = []
+    guard = Guard(asked.policy, ctx, lambda _attempt, _delay, error: retries.append(error), lambda: 0.5)
+    guard(stage.open, ctx)
+    try:
+        yield OpenStage(stage, ctx, guard, retries)
+    finally:
+        stage.close()
+
+
 def run_stage(stage_type: type[Stage[Any]], config: Mapping[str, Any] | None = None, /, **keywords: Any) -> StageRun:
     """Run one stage and return what came of it.
 
@@ -77,33 +129,15 @@ def run_stage(stage_type: type[Stage[Any]], config: Mapping[str, Any] | None = N
     """
     metadata = stage_type.metadata
     ours = _Asked.__dataclass_fields__.keys() - {key.name for key in metadata.read_keys}
-    asked = _Asked(**{name: keywords.pop(name) for name in list(keywords) if name in ours})
+    asked = {name: keywords.pop(name) for name in list(keywords) if name in ours}
     reads = _reads(metadata, keywords)
-    name = asked.stage_name or metadata.stage_type
-    validated = metadata.config_model.model_validate(dict(config or {}))
-    completed = stage_type.configure(validated, stage=name, conditions=asked.conditions)
-    ctx = _context(metadata, name, completed, asked)
-    stage = stage_type(completed)
-    retries: list[BaseException] = []
-    guard = Guard(asked.policy, ctx, lambda _attempt, _delay, error: retries.append(error), lambda: 0.5)
-    guard(stage.open, ctx)
-    try:
+    with opened_stage(stage_type, config, **asked) as stage:
         if metadata.mode == "stream":
-            called = pull(stage, ctx, guard, asked.cursor, asked.limit)
-        else:
-            called = call(stage, ctx, guard, reads)
-    finally:
-        stage.close()
-    return _result(metadata, called, retries)
+            return stage.pull(asked.get("cursor"), asked.get("limit", _Asked().limit))
+        return stage.run(reads)
 
 
-def _result(metadata: StageMetadata, called: Called, retries: list[BaseException]) -> StageRun:
-    output = {key.name: value for key, value in called.output.items()}
-    counts = {} if called.waiting else count(metadata, called.output)
-    return StageRun(output, counts, tuple(called.failures), tuple(retries), called.waiting, called.cursor)
-
-
-def _reads(metadata: StageMetadata, given: dict[str, Any]) -> dict[str, Any]:
+def _reads(metadata: StageMetadata, given: Mapping[str, Any]) -> dict[str, Any]:
     plugin = f"stage type {metadata.stage_type!r}"
     known = {key.name for key in metadata.read_keys}
     if unknown := given.keys() - known:
