@@ -42,9 +42,25 @@ class Failure:
     @classmethod
     def of(cls, key: StateKey[Any], item: Any, error: BaseException) -> Failure:
         """Describe an error met with an item of a key."""
+        if isinstance(error, Recorded):
+            return error.failure
         # A rejection is the stage's considered word; a traceback would add nothing to it.
         trace = "" if isinstance(error, ItemRejected) else "".join(traceback.format_exception(error))
         return cls(_ident(key.id_of, item) or "?", _ident(key.root_of, item), type(error).__name__, str(error), trace)
+
+
+    def plain(self) -> dict[str, str | None]:
+        """Return the fields by name."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+class Recorded(Exception):  # noqa: N818  # it stands for another error
+    """An error that was described where it happened: in an earlier worker process, or before it was noted there."""
+
+    def __init__(self, failure: Failure) -> None:
+        """Keep the description."""
+        self.failure = failure
+        super().__init__(failure.message)
 
 
 def _ident(accessor: Any, item: Any) -> str | None:

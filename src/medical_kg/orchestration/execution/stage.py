@@ -5,14 +5,13 @@ bind inputs → reuse the checkpoint if its fingerprint still fits → guard →
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from medical_kg.orchestration.contract.errors import ContractError, LedgerError, WaitTimedOut
+from medical_kg.orchestration.contract.errors import LedgerError, WaitTimedOut
 from medical_kg.orchestration.execution.batch import Outcome
 from medical_kg.orchestration.execution.calling import Called, Failure, call, count, pull
+from medical_kg.orchestration.execution.fingerprint import fingerprint_of, rerun_note, why_not_reused
 from medical_kg.orchestration.ledger.contract import DeadLetter, NextBatch, Note, OutputRef, StageRecord, Wait
 from medical_kg.orchestration.resilience import Guard
 from medical_kg.orchestration.telemetry.events import (
@@ -27,9 +26,10 @@ from medical_kg.orchestration.telemetry.events import (
 )
 
 if TYPE_CHECKING:
-    from medical_kg.orchestration.contract import StateKey, Waiting
+    from medical_kg.orchestration.contract import StageContext, StateKey, Waiting
     from medical_kg.orchestration.execution.batch import BatchRun
-    from medical_kg.orchestration.ledger.contract import StageStatus
+    from medical_kg.orchestration.execution.calling import Failure
+    from medical_kg.orchestration.ledger.contract import FingerprintParts, StageStatus
     from medical_kg.orchestration.pipeline.plan import Binding, PlannedStage
 
 
@@ -50,23 +50,6 @@ def execute_stage(run: BatchRun, name: str) -> Outcome:
         return execution.fail(error)
 
 
-def fingerprint(planned: PlannedStage, inputs: Mapping[str, list[str]]) -> str:
-    """Return the sha256 over everything that decides a stage's output.
-
-    That is its type, distribution, behaviour version, config, the conditions its config names, and the content digests
-    of its inputs. The distribution's version is left out: an upgrade must not void the work of waiting batches.
-    """
-    parts = {
-        "type": planned.type.name,
-        "distribution": planned.type.origin.distribution,
-        "version": planned.type.metadata.version,
-        "config": planned.config.model_dump(mode="json"),
-        "conditions": {name: condition.model_dump(mode="json") for name, condition in planned.conditions.items()},
-        "inputs": inputs,
-    }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
 class _Execution:
     """The state of running one stage once."""
 
@@ -75,6 +58,7 @@ class _Execution:
         self._metadata = planned.type.metadata
         self._started = run.clock.now()
         self._notes: list[Note] = []
+        self._parts: FingerprintParts | None = None
 
     def run(self) -> Outcome:
         run, planned = self._batch_run, self._planned
@@ -82,35 +66,31 @@ class _Execution:
         if lacking := [stage for stage in planned.depends_on if not _is_done(results.get(stage))]:
             return Outcome(planned.name, "skipped", reason=f"{', '.join(lacking)} gave nothing")
         refs = {binding.key.name: _refs(binding, results) for binding in planned.bindings}
-        mark = fingerprint(planned, {name: [ref.digest for ref in found] for name, found in refs.items()})
+        mark, self._parts = fingerprint_of(planned, {key: [ref.digest for ref in found] for key, found in refs.items()})
         former = results.get(planned.name)
-        if former is not None and self._may_reuse(former, mark):
+        if former is not None and former.status == "completed" and self._may_reuse(former, mark, self._parts):
             run.ledger.note(
                 run.batch.id, run.batch.generation, planned.name, Note(event="stage reused", reason="unchanged")
             )
             run.events.emit(StageReused(**run.about(planned), counts=former.counts))
             return Outcome(planned.name, "reused", former)
         run.events.emit(StageStarted(**run.about(planned)))
-        return self._work(self._load(refs), mark)
+        return self._work(refs, mark)
 
-    def _may_reuse(self, former: StageRecord, mark: str) -> bool:
-        # What a stream stage gave a batch is fixed for that batch: its source may have moved on.
-        fits = former.fingerprint == mark or self._metadata.mode == "stream"
-        stored = all(self._batch_run.checkpoints.has(ref.digest, ref.suffix) for ref in former.outputs.values())
-        return former.status == "completed" and fits and stored
+    def _may_reuse(self, former: StageRecord, mark: str, parts: FingerprintParts) -> bool:
+        checkpoints, stream = self._batch_run.checkpoints, self._metadata.mode == "stream"
+        found = why_not_reused(
+            former, mark, parts, stream=stream, has=lambda ref: checkpoints.has(ref.digest, ref.suffix)
+        )
+        if found:
+            self._notes.append(rerun_note(found))
+        return not found
 
     def _load(self, refs: Mapping[str, list[OutputRef]]) -> dict[str, Any]:
-        reads: dict[str, Any] = {}
-        for binding in self._planned.bindings:
-            values = [self._value(binding.key, ref) for ref in refs[binding.key.name]]
-            if not values:
-                reads[binding.key.name] = None
-            elif binding.key.is_list:
-                # A list of its own for each reader: what one does to it stays with it.
-                reads[binding.key.name] = [item for value in values for item in value]
-            else:
-                reads[binding.key.name] = values[0]
-        return reads
+        return {
+            binding.key.name: joined(binding.key, [self._value(binding.key, ref) for ref in refs[binding.key.name]])
+            for binding in self._planned.bindings
+        }
 
     def _value(self, key: StateKey[Any], ref: OutputRef) -> Any:
         run = self._batch_run
@@ -120,26 +100,40 @@ class _Execution:
             run.values[key.name, ref.digest] = key.codec.decode(run.checkpoints.get(ref.digest, ref.suffix))
         return run.values[key.name, ref.digest]
 
-    def _work(self, reads: dict[str, Any], mark: str) -> Outcome:
+    def _work(self, refs: Mapping[str, list[OutputRef]], mark: str) -> Outcome:
         run, planned = self._batch_run, self._planned
         wait = run.ledger.wait(run.batch.id, planned.name)
         ctx = run.context(planned)
         timed_out = wait is not None and wait.deadline_at is not None and run.clock.now() >= wait.deadline_at
         ctx.timed_out = timed_out and wait is not None and wait.on_timeout == "continue"
+        if isinstance(planned.type, RemoteStageType):
+            made = work(run, planned, refs, ctx, self._retried)
+        else:
+            made = self._work_here(refs, ctx)
+        if made.overran:
+            run.events.emit(CallOverran(**run.about(planned), calls=made.overran))
+        if made.waiting is not None:
+            if timed_out:
+                msg = f"the wait for {made.waiting.condition} reached its deadline"
+                raise WaitTimedOut(msg)
+            return self._wait(made.waiting, wait, mark)
+        return self._complete(made, mark)
+
+    def _work_here(self, refs: Mapping[str, list[OutputRef]], ctx: StageContext) -> Made:
+        run, planned = self._batch_run, self._planned
+        reads = self._load(refs)
         guard = Guard(planned.policy, ctx, self._retried, run.draw)
         with run.instances.use(planned, ctx, guard) as stage:
             if self._metadata.mode == "stream":
                 called = pull(stage, ctx, guard, run.batch.cursor, run.submission.batch_size)
             else:
                 called = call(stage, ctx, guard, reads)
-        if guard.overran:
-            run.events.emit(CallOverran(**run.about(planned), calls=guard.overran))
         if called.waiting is not None:
-            if timed_out:
-                msg = f"the wait for {called.waiting.condition} reached its deadline"
-                raise WaitTimedOut(msg)
-            return self._wait(called.waiting, wait, mark)
-        return self._complete(called, mark)
+            return Made(waiting=called.waiting, overran=guard.overran)
+        outputs, counts = store(self._metadata, called, run.checkpoints.put)
+        for key, value in called.output.items():
+            run.values[key.name, outputs[key.name].digest] = value
+        return Made(outputs, counts, called.failures, None, called.cursor, guard.overran)
 
     def _retried(self, attempt: int, delay: float, error: BaseException) -> None:
         run = self._batch_run
@@ -167,18 +161,16 @@ class _Execution:
         run.events.emit(said)
         return Outcome(planned.name, "waiting", record)
 
-    def _complete(self, called: Called, mark: str) -> Outcome:
+    def _complete(self, made: Made, mark: str) -> Outcome:
         run, planned = self._batch_run, self._planned
-        outputs = {key.name: self._store(key, called) for key in self._metadata.writes}
-        counts = count(self._metadata, called.output)
-        letters = [self._dead_letter(failure) for failure in called.failures]
-        record = self._record("completed", mark, outputs=outputs, counts=counts, dead_letters=len(letters))
+        letters = [self._dead_letter(failure) for failure in made.failures]
+        record = self._record("completed", mark, outputs=made.outputs, counts=made.counts, dead_letters=len(letters))
         run.ledger.commit(
             record,
             run.batch.generation,
             dead_letters=letters,
             notes=self._notes,
-            next_batch=None if called.cursor is None else NextBatch(cursor=called.cursor),
+            next_batch=None if made.cursor is None else NextBatch(cursor=made.cursor),
         )
         for letter in letters:
             said = f"{letter.error}: {letter.message}"
@@ -186,42 +178,13 @@ class _Execution:
         run.events.emit(
             StageCompleted(
                 **run.about(planned),
-                counts=counts,
+                counts=made.counts,
                 dead_letters=len(letters),
                 retries=record.retries,
                 duration=record.duration,
             )
         )
         return Outcome(planned.name, "completed", record)
-
-    def _store(self, key: StateKey[Any], called: Called) -> OutputRef:
-        run = self._batch_run
-        data = self._encode(key, called)
-        value = called.output[key]
-        assert key.codec is not None  # noqa: S101  # as above
-        digest = run.checkpoints.put(data, key.codec.suffix)
-        run.values[key.name, digest] = value
-        return OutputRef(digest=digest, suffix=key.codec.suffix, items=len(value) if key.is_list else None)
-
-    def _encode(self, key: StateKey[Any], called: Called) -> bytes:
-        """Return the value's bytes; in item mode a record that cannot be encoded becomes a dead letter."""
-        assert key.codec is not None  # noqa: S101  # as above
-        try:
-            return key.codec.encode(called.output[key])
-        except Exception as error:
-            if self._metadata.mode != "item":
-                what = f"{key.name!r} cannot be stored: {type(error).__name__}: {error}"
-                raise ContractError(f"stage type {self._metadata.stage_type!r}", what, key=key.name) from error
-        kept = []
-        for record in called.output[key]:
-            try:
-                key.codec.encode([record])
-            except Exception as error:  # noqa: BLE001  # whatever the codec says, it is this record's
-                called.failures.append(Failure.of(key, record, error))
-            else:
-                kept.append(record)
-        called.output[key] = kept
-        return key.codec.encode(kept)
 
     def _dead_letter(self, failure: Failure) -> DeadLetter:
         run = self._batch_run
@@ -256,6 +219,7 @@ class _Execution:
             status=status,
             fingerprint=mark,
             origin={"distribution": origin.distribution, "version": origin.version, "object": origin.object},
+            parts=self._parts if mark else None,
             retries=sum(note.event == "retrying" for note in self._notes),
             started_at=self._started,
             finished_at=run.clock.now(),

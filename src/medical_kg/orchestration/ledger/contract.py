@@ -100,9 +100,28 @@ class OutputRef(Row):
     items: int | None
 
 
+class FingerprintParts(Row):
+    """What a stage's fingerprint was made of, so that a change can be told part by part.
+
+    ``config`` maps fields (dotted names within nested ones) to values, shortened digests standing for secrets and long
+    values; ``conditions`` are those its config names; ``inputs`` the content digests by key; ``source`` the hash of a
+    local module. ``digests`` holds the sha256 of each part in full.
+    """
+
+    type: str
+    distribution: str
+    version: str
+    source: str = ""
+    config: Mapping[str, Any]
+    conditions: Mapping[str, Any]
+    inputs: Mapping[str, tuple[str, ...]]
+    digests: Mapping[str, str]
+
+
 class StageRecord(Row):
     """What a stage of a batch came to.
 
+    ``parts`` are what the fingerprint was made of; None of a failed stage, and of a result that an earlier release kept.
     ``origin`` is the provenance of the plugin (distribution, version, object, and file where known); ``counts`` are
     what its counter said; ``retries`` the calls that were repeated; ``duration`` is in seconds.
     """
@@ -120,6 +139,7 @@ class StageRecord(Row):
     started_at: float
     finished_at: float
     error: str | None = None
+    parts: FingerprintParts | None = None
 
     @property
     def duration(self) -> float:

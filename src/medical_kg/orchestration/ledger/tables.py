@@ -20,7 +20,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA = "0001"
+SCHEMA = "0002"
 """The newest migration: revisions are numbered in order, as text of four digits."""
 
 VERSION_TABLE = "ledger_version"
@@ -110,6 +110,8 @@ STAGE_RESULTS = Table(
     Column("started_at", Double, nullable=False),
     Column("finished_at", Double, nullable=False),
     Column("error", Text),
+    # What the fingerprint was made of; NULL where an earlier release kept the result.
+    Column("parts", JSON(none_as_null=True)),
     PrimaryKeyConstraint("tenant", "batch_id", "stage"),
     _of_batch(),
 )
