@@ -68,7 +68,7 @@ def check_pipelines(
 
 def _verdict(state: State, name: str) -> dict[str, Any]:
     try:
-        result = catalog_of(state).check(name, state.plugins)
+        result = catalog_of(state).check(name, state.plugins, environments=state.place.environments)
     except PipelineNotFound as error:
         if not state.json:
             typer.echo(f"Error: {error}", err=True)
@@ -103,7 +103,12 @@ def draw_pipeline(
     from medical_kg.orchestration.pipeline.graph import dot, mermaid, tree
 
     state = state_of(ctx)
-    plan = load_plan(pipeline, installation=state.plugins, folders=state.place.pipeline_folders)
+    plan = load_plan(
+        pipeline,
+        installation=state.plugins,
+        folders=state.place.pipeline_folders,
+        environments=state.place.environments,
+    )
     drawn = {"text": tree, "mermaid": mermaid, "dot": dot}[form](plan)
     if state.json:
         state.print_json({"pipeline": plan.name, "format": form, "graph": drawn})

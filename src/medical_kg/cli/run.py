@@ -60,8 +60,13 @@ def load(state: State, pipeline: str, overrides: dict[str, Any]) -> Plan:
     """Return the plan of a pipeline; nothing is written."""
     from medical_kg.orchestration.pipeline.catalog import load_plan
 
-    folders = state.place.pipeline_folders
-    return load_plan(pipeline, installation=state.plugins, folders=folders, overrides=overrides)
+    return load_plan(
+        pipeline,
+        installation=state.plugins,
+        folders=state.place.pipeline_folders,
+        overrides=overrides,
+        environments=state.place.environments,
+    )
 
 
 def submit(state: State, pipeline: str, *, engine: Literal["dagster", "plain"], **asked: Any) -> Report:

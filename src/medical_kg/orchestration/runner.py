@@ -123,6 +123,7 @@ def plan_of(workspace: Workspace, submission_id: str) -> Plan:
         submission.pipeline_path,
         installation=workspace.installation,
         folders=workspace.pipeline_folders,
+        environments=workspace.environments,
         overrides=submission.overrides,
     )
 

@@ -38,6 +38,7 @@ def open_submission(
         pipeline,
         installation=workspace.installation,
         folders=workspace.pipeline_folders,
+        environments=workspace.environments,
         overrides=overrides or {},
     )
     asked: dict[str, Any] = {}

@@ -18,6 +18,7 @@ from medical_kg.orchestration.contract import SystemClock
 from medical_kg.orchestration.contract.errors import SettingsError, StorageError, near
 from medical_kg.orchestration.contract.model import Model
 from medical_kg.orchestration.discovery import SETTINGS_FILE
+from medical_kg.orchestration.isolation import Environment, Environments
 from medical_kg.orchestration.registry import Installation, PluginSettings
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Settings(Model):
     workspace: StorageSettings = Field(default_factory=StorageSettings)
     plugins: PluginSettings = Field(default_factory=PluginSettings)
     http: HttpSettings = Field(default_factory=HttpSettings)
+    environments: Mapping[str, Environment] = Field(default_factory=dict)
 
 
 class Workspace:
@@ -80,6 +82,9 @@ class Workspace:
         self.settings_path, self._settings = read_settings(self.root)
         folder = (self.settings_path or self.root).parent
         self.installation = installation or Installation(self._settings.plugins, folder=folder)
+        self.environments = Environments(
+            self._settings.environments, folder=(self.settings_path or self.root).parent, root=self.root
+        )
         self._ledger: Ledger | None = None
 
     @classmethod
@@ -94,7 +99,7 @@ class Workspace:
             SettingsError: the settings have a plain value of this name instead of a table.
         """
         if table in Settings.model_fields:
-            ours: Mapping[str, Any] = getattr(self._settings, table).model_dump(mode="json")
+            ours: Mapping[str, Any] = self._settings.model_dump(mode="json", include={table})[table]
             return ours
         found = (self._settings.model_extra or {}).get(table, {})
         if not isinstance(found, Mapping):
@@ -162,7 +167,8 @@ class Workspace:
         return {name: makers[name]() for name in planned.type.metadata.needs}
 
     def close(self) -> None:
-        """Let go of the ledger's database."""
+        """Let go of the ledger's database and of idle workers."""
+        self.environments.close()
         if self._ledger is not None:
             self._ledger.close()
             self._ledger = None
@@ -223,5 +229,5 @@ def _said(place: tuple[int | str, ...], kind: str, message: str) -> str:
     where = f"[{table}] {'.'.join(inside)}".strip().removesuffix(".[key]")
     if kind != "extra_forbidden":
         return f"{where}: {message}"
-    model = Settings.model_fields[table].annotation
-    return f"{where}: there is no such setting; {near(inside[0], getattr(model, 'model_fields', {}))}"
+    model = Environment if table == "environments" else Settings.model_fields[table].annotation
+    return f"{where}: there is no such setting; {near(inside[-1], getattr(model, 'model_fields', {}))}"

@@ -13,11 +13,13 @@
     │   ├── ContractError          a plugin did something its metadata does not declare
     │   ├── PluginNotFound         nothing usable provides this name (the reason says why)
     │   ├── PluginConflict         several distributions claim this name
-    │   └── PluginBroken           the plugin could not be loaded
+    │   ├── PluginBroken           the plugin could not be loaded
+    │   └── EnvironmentBroken      no worker process can be had in this environment
     ├── StageError                 the work of a stage
     │   ├── TransientError         may succeed when called again: the engine retries
     │   │   └── StageTimeout       a call used up its policy's timeout_seconds
     │   ├── ItemRejected           this item cannot be processed: it becomes a dead letter
+    │   ├── WorkerDied             the worker process of an isolated stage ended before its work
     │   ├── StageFailed            a stage of a batch failed (raised to whoever drives it)
     │   └── WaitTimedOut           a waiting stage reached its deadline
     ├── LedgerError                the durable record
@@ -158,6 +160,17 @@ class PluginBroken(PluginError):
         super().__init__(f"{name!r} ({door}) from {provenance} is quarantined: {reason}")
 
 
+class EnvironmentBroken(PluginError):
+    """No worker process can be had in this environment, or it does not answer as it should."""
+
+    exit_code = 2
+
+    def __init__(self, environment: str, reason: str) -> None:
+        """Name the environment and what is wrong with it."""
+        self.environment, self.reason = environment, reason
+        super().__init__(f"environment {environment!r} cannot be used: {reason}")
+
+
 class StageError(MedicalKGError):
     """The work of a stage."""
 
@@ -180,6 +193,10 @@ class StageTimeout(TransientError):
 
 class ItemRejected(StageError):
     """This item cannot be processed; it becomes a dead letter and the rest goes on."""
+
+
+class WorkerDied(StageError):
+    """The worker process of an isolated stage ended before its work was done, by itself or at a limit."""
 
 
 class StageFailed(StageError):

@@ -100,7 +100,9 @@ class StateKey(Generic[T]):
         mine, theirs = self.item_type, written.item_type
         if mine is Any or mine == theirs:
             return True
-        return isinstance(mine, type) and isinstance(theirs, type) and issubclass(theirs, mine)
+        if hasattr(mine, "type_names") or hasattr(theirs, "type_names"):
+            return type_names(mine)[0] in type_names(theirs)
+        return isinstance(mine, type) and isinstance(theirs, type) and _descends(theirs, mine)
 
     def __str__(self) -> str:
         """Return the name and the type, as shown to people."""
@@ -118,6 +120,27 @@ class OptionalRead:
 def optional(key: StateKey[Any]) -> OptionalRead:
     """Declare that a stage can do without this key: its argument is ``None`` where nothing upstream writes it."""
     return OptionalRead(key)
+
+
+def type_names(given: Any) -> tuple[str, ...]:
+    """Return the qualified names of a type and its bases, nearest first.
+
+    A type of another process is stood in for by one that carries them as ``type_names``.
+    """
+    if names := getattr(given, "type_names", None):
+        return tuple(names)
+    return tuple(f"{one.__module__}.{one.__qualname__}" for one in given.__mro__) if _is_class(given) else (str(given),)
+
+
+def _descends(theirs: type, mine: type) -> bool:
+    try:
+        return issubclass(theirs, mine)
+    except TypeError:  # a TypedDict or a protocol cannot be asked
+        return mine in theirs.__mro__
+
+
+def _is_class(given: Any) -> bool:
+    return isinstance(given, type) and get_origin(given) is None
 
 
 def _is_type(given: Any) -> bool:

@@ -47,7 +47,12 @@ def definitions(workspace: Workspace | None = None, *, pipelines: Iterable[str |
 
 
 def _job(workspace: Workspace, pipeline: str) -> JobDefinition:
-    plan = load_plan(pipeline, installation=workspace.installation, folders=workspace.pipeline_folders)
+    plan = load_plan(
+        pipeline,
+        installation=workspace.installation,
+        folders=workspace.pipeline_folders,
+        environments=workspace.environments,
+    )
     return build_job(workspace, plan)
 
 

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from medical_kg.orchestration.contract.errors import LedgerError, WaitTimedOut
 from medical_kg.orchestration.execution.batch import Outcome
-from medical_kg.orchestration.execution.calling import Called, Failure, call, count, pull
+from medical_kg.orchestration.execution.calling import call, pull
 from medical_kg.orchestration.execution.fingerprint import fingerprint_of, rerun_note, why_not_reused
+from medical_kg.orchestration.execution.isolated import work
+from medical_kg.orchestration.execution.storing import Made, joined, store
+from medical_kg.orchestration.isolation import RemoteStageType
 from medical_kg.orchestration.ledger.contract import DeadLetter, NextBatch, Note, OutputRef, StageRecord, Wait
 from medical_kg.orchestration.resilience import Guard
 from medical_kg.orchestration.telemetry.events import (

@@ -15,6 +15,7 @@ from medical_kg.orchestration.pipeline.policies import FILE_NAMES, Policies, fin
 from medical_kg.orchestration.pipeline.problems import Place, Problem
 
 if TYPE_CHECKING:
+    from medical_kg.orchestration.isolation import Environments
     from medical_kg.orchestration.pipeline.plan import Plan
     from medical_kg.orchestration.registry import Installation
 
@@ -93,6 +94,7 @@ class Catalog:
         name_or_path: str | os.PathLike[str],
         installation: Installation,
         overrides: Mapping[str, Any] | None = None,
+        environments: Environments | None = None,
     ) -> CheckResult:
         """Find a pipeline and check it with its policies.
 
@@ -101,7 +103,14 @@ class Catalog:
         """
         path = self.find(name_or_path)
         policies = self.policies(path)
-        result = check(path, installation.stages, installation, policies.by_name, overrides=overrides)
+        result = check(
+            path,
+            installation.stages,
+            installation,
+            policies.by_name,
+            overrides=overrides,
+            environments=environments,
+        )
         problems = (*result.problems, *_file_warnings(path, result), *policies.problems)
         broken = any(problem.severity == "error" for problem in policies.problems)
         return CheckResult(None if broken else result.plan, problems)
@@ -135,6 +144,7 @@ def load_plan(
     installation: Installation,
     folders: Sequence[Path] = (),
     overrides: Mapping[str, Any] | None = None,
+    environments: Environments | None = None,
 ) -> Plan:
     """Find a pipeline, check it and return its plan.
 
@@ -143,12 +153,13 @@ def load_plan(
         installation: every door.
         folders: where to look before the shipped pipelines.
         overrides: ``stage.field`` to the value that takes the place of the file's.
+        environments: where stages may run besides this process; only ``process`` unless given.
 
     Raises:
         PipelineNotFound: no pipeline has this name.
         PipelineInvalid: the file has errors; ``problems`` holds them and the warnings.
     """
-    result = Catalog(folders).check(name_or_path, installation, overrides)
+    result = Catalog(folders).check(name_or_path, installation, overrides, environments)
     if result.plan is None:
         worth = [problem for problem in result.problems if problem.severity != "note"]
         raise PipelineInvalid(os.fspath(name_or_path), worth)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from medical_kg.orchestration.isolation import Environments
 from medical_kg.orchestration.pipeline import load
 from medical_kg.orchestration.pipeline.dataflow import (
     Wiring,
@@ -65,6 +66,7 @@ def check(
     *,
     file: str = "<text>",
     overrides: Mapping[str, Any] | None = None,
+    environments: Environments | None = None,
 ) -> CheckResult:
     """Check a pipeline file, or its text, and plan it.
 
@@ -77,6 +79,7 @@ def check(
         policies: the resilience policies by name.
         file: how to call a text in problems.
         overrides: ``stage.field`` to the value that takes the place of the file's before the check.
+        environments: where stages may run besides this process; only ``process`` unless given.
     """
     try:
         text = load.read_text(source) if isinstance(source, Path) else source
@@ -87,7 +90,9 @@ def check(
     problems = [*tree.problems, *apply(overrides or {}, tree)]
     drafted, misshapen = draft(tree)
     conditions = {gate.name: gate.condition for gate in reversed(drafted.gates)}
-    nodes, found = resolve(drafted.stages, stages, installation, conditions, policies, tree)
+    nodes, found = resolve(
+        drafted.stages, stages, installation, conditions, policies, environments or Environments(), tree
+    )
     wiring = wire(nodes)
     problems += misshapen + _names(drafted, tree) + found
     problems += check_cycles(wiring, tree) + check_reads(wiring, stages, tree) + check_writes(wiring, tree)

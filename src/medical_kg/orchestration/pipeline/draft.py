@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from medical_kg.orchestration.contract import Clause, Condition, NamedCondition
+from medical_kg.orchestration.isolation.judging import details_of
 from medical_kg.orchestration.pipeline.explain import explain
 from medical_kg.orchestration.pipeline.problems import Path, Problem, show
 from medical_kg.orchestration.pipeline.spec import GateSpec, PipelineSpec, StageSpec
@@ -29,6 +30,7 @@ class StageDraft:
     name: str | None
     type: str | None
     policy: str | None
+    environment: str | None
     depends_on: tuple[str, ...]
     config: dict[str, Any]
     whole: bool
@@ -64,7 +66,7 @@ def draft(tree: Tree) -> tuple[Draft, list[Problem]]:
     try:
         spec = PipelineSpec.model_validate(tree.value)
     except ValidationError as error:
-        problems = explain(error, PipelineSpec, tree, ())
+        problems = explain(details_of(error, PipelineSpec), tree, ())
     stages = tuple(_stage(("stages", index), raw) for index, raw in _entries(tree.value, "stages"))
     gates = tuple(_gate(("gates", index), raw) for index, raw in _entries(tree.value, "gates"))
     return Draft(spec, stages, tuple(gate for gate in gates if gate.name)), problems
@@ -93,6 +95,7 @@ def _stage(path: Path, raw: dict[str, Any]) -> StageDraft:
         name=getattr(spec, "name", None),
         type=getattr(spec, "type", None),
         policy=spec.policy,
+        environment=spec.environment,
         depends_on=tuple(spec.depends_on or ()),
         config=spec.config or {},
         whole=whole,

@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, get_args
-
-from pydantic import BaseModel
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from medical_kg.orchestration.contract.errors import near
 from medical_kg.orchestration.pipeline.problems import Path, Problem, show
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
-
+    from medical_kg.orchestration.isolation.judging import Details
     from medical_kg.orchestration.pipeline.tree import Tree
 
 _SUBJECT = re.compile(r"^(Input|List|String|Tuple|Dictionary|Value) should")
 _OUR_MODEL = re.compile(r"(?<=mapping) or instance of \w+")
 
-Details = Any  # pydantic_core.ErrorDetails
 
-
-def explain(error: ValidationError, model: Any, tree: Tree, base: Path) -> list[Problem]:
-    """Return a problem for each thing the validation of the value at ``base`` found wrong."""
+def explain(errors: Iterable[Details], tree: Tree, base: Path) -> list[Problem]:
+    """Return a problem for each thing the validation of the value at ``base`` found wrong (see ``details_of``)."""
     problems: list[Problem] = []
     wrong: dict[Path, list[Details]] = {}
-    for details in error.errors(include_url=False):
+    for details in errors:
         if details["type"] == "missing":
             problems.append(_missing(details, tree, base))
         elif details["type"] == "extra_forbidden":
-            problems.append(_unknown(details, model, tree, base))
+            problems.append(_unknown(details, tree, base))
         else:
             wrong.setdefault(locate(tree, base, details["loc"]), []).append(details)
     problems += [_wrong(path, found, tree) for path, found in wrong.items() if not _deeper(path, wrong)]
@@ -63,10 +58,9 @@ def _missing(details: Details, tree: Tree, base: Path) -> Problem:
     return tree.problem("MKG012", f"{where}needs the field {name!r}", path, f"add {name}: …", key=bool(path))
 
 
-def _unknown(details: Details, model: Any, tree: Tree, base: Path) -> Problem:
-    *around, name = details["loc"]
+def _unknown(details: Details, tree: Tree, base: Path) -> Problem:
+    name, known = details["loc"][-1], details["known"]
     path = locate(tree, base, details["loc"])
-    known = field_names(model, around)
     where = f" in {show(path[:-1])}" if path[:-1] else ""
     advice = near(str(name), known) if known else "remove it; nothing is configured here"
     return tree.problem("MKG011", f"unknown key {str(name)!r}{where}", path, advice, key=True)
@@ -106,27 +100,3 @@ def _short(value: Any) -> str:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float))
-
-
-def field_names(model: Any, loc: Iterable[str | int]) -> list[str]:
-    """Return the field names that ``model`` allows at a location inside it."""
-    models = [model]
-    for part in loc:
-        models = [inner for outer in models for inner in _inside(outer, part)]
-    return sorted({info.alias or name for one in models for name, info in one.model_fields.items()})
-
-
-def _inside(model: type[BaseModel], part: str | int) -> Iterator[type[BaseModel]]:
-    named = [info for name, info in model.model_fields.items() if part in (name, info.alias)]
-    if named:
-        for info in named:
-            yield from _models_in(info.annotation)
-    else:
-        yield model  # a list position, or a part that stands for no key
-
-
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for inner in get_args(annotation):
-        yield from _models_in(inner)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field, ValidationError
 
 from medical_kg.orchestration.contract.model import Model
+from medical_kg.orchestration.isolation.judging import details_of
 from medical_kg.orchestration.pipeline import load
 from medical_kg.orchestration.pipeline.explain import explain
 from medical_kg.orchestration.resilience import Policy
@@ -53,6 +54,6 @@ def load_policies(path: Path) -> Policies:
         listed = tree.value.get("policies")
         # Their names stay known, so that a pipeline that uses one is not blamed for it.
         names = listed if isinstance(listed, dict) else {}
-        wrong = explain(error, _PolicyFile, tree, ())
+        wrong = explain(details_of(error, _PolicyFile), tree, ())
         return Policies(dict.fromkeys(names, Policy()), (*tree.problems, *wrong))
     return Policies(found.policies, tuple(tree.problems))

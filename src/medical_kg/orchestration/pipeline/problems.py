@@ -42,6 +42,8 @@ KINDS: dict[str, Kind] = {
     "MKG023": Kind("unknown policy"),
     "MKG024": Kind("a stage type needs an unknown service"),
     "MKG025": Kind("the default policy of a stage type is not defined", "warning"),
+    "MKG026": Kind("unknown environment"),
+    "MKG027": Kind("an environment cannot be used"),
     "MKG030": Kind("unknown dependency"),
     "MKG031": Kind("a stage depends on itself"),
     "MKG032": Kind("stages depend on each other in a circle"),

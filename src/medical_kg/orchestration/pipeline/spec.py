@@ -36,6 +36,10 @@ class StageSpec(Model):
     name: Text = Field(description="The stage's name in this pipeline: letters, digits and underscores.")
     type: Text = Field(description="The stage type; `distribution:type` where two distributions claim the name.")
     policy: Text | None = Field(default=None, description="The resilience policy that guards each call.")
+    environment: Text | None = Field(
+        default=None,
+        description="Run it in a worker process: `process`, or a table `[environments.NAME]` of medical_kg.toml.",
+    )
     depends_on: Annotated[list[Text], _empty_when_null(list)] = Field(
         default_factory=list, description="The stages that must be done before this one."
     )

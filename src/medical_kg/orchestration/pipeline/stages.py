@@ -10,14 +10,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from medical_kg.orchestration.contract import SERVICES
-from medical_kg.orchestration.contract.errors import PluginBroken, PluginConflict, PluginNotFound, near
-from medical_kg.orchestration.pipeline.configs import Configured, configure
+from medical_kg.orchestration.contract.errors import (
+    EnvironmentBroken,
+    PluginConflict,
+    PluginError,
+    PluginNotFound,
+    near,
+)
+from medical_kg.orchestration.pipeline.configs import Configured, configure, unusable
 from medical_kg.orchestration.resilience import NOT_ENFORCED, Policy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from medical_kg.orchestration.contract import NamedCondition
+    from medical_kg.orchestration.isolation import Environments
     from medical_kg.orchestration.pipeline.draft import GateDraft, StageDraft
     from medical_kg.orchestration.pipeline.problems import Path, Problem
     from medical_kg.orchestration.pipeline.tree import Tree
@@ -101,6 +108,7 @@ def resolve(
     installation: Installation,
     conditions: Mapping[str, NamedCondition],
     policies: Mapping[str, Policy],
+    environments: Environments,
     tree: Tree,
 ) -> tuple[list[Node], list[Problem]]:
     """Return a node per stage, and the problems each has by itself."""
@@ -109,7 +117,7 @@ def resolve(
     nodes: list[Node] = []
     problems: list[Problem] = []
     for draft in drafts:
-        type_, wrong_type = _type(draft, registry, tree)
+        type_, wrong_type = _type(draft, registry, environments, tree)
         policy, wrong_policy = _policy(draft, type_, policies, tree)
         depends_on, wrong_dependencies = _dependencies(draft, names, tree)
         done = configure(draft, type_, conditions, installation, tree) if type_ else Configured()
@@ -131,24 +139,38 @@ def resolve(
     return nodes, problems
 
 
-def _type(draft: StageDraft, registry: Registry[StageType], tree: Tree) -> tuple[StageType | None, list[Problem]]:
+def _type(
+    draft: StageDraft, registry: Registry[StageType], environments: Environments, tree: Tree
+) -> tuple[StageType | None, list[Problem]]:
+    if draft.environment is not None and draft.environment not in environments.names():
+        message = f"stage {draft.label}: no environment is named {draft.environment!r}"
+        advice = near(draft.environment, environments.names())
+        return None, [tree.problem("MKG026", message, (*draft.path, "environment"), advice)]
     if draft.type is None:
         return None, []
     path = (*draft.path, "type")
+    host = None if draft.environment is None else environments.host(draft.environment)
     try:
-        type_ = registry.get(draft.type)
-    except PluginNotFound as error:
-        message = f"no stage type {draft.type!r} can be used: {error.reason}"
-        return None, [tree.problem("MKG020", message, path, error.advice)]
-    except PluginConflict as error:
-        return None, [tree.problem("MKG021", f"stage type {error}", path)]
-    except PluginBroken as error:
-        return None, [
-            tree.problem("MKG022", f"stage type {error}", path, "`medical-kg plugins list` shows where it comes from")
-        ]
+        type_ = host.describe(draft.type) if host else registry.get(draft.type)
+    except PluginError as error:
+        return None, [_unusable(draft, draft.type, error, tree)]
     unknown = [need for need in type_.metadata.needs if need not in SERVICES]
     message = f"stage type {draft.type!r} from {type_.origin} needs the service {{!r}}, which does not exist"
     return type_, [tree.problem("MKG024", message.format(need), path, near(need, SERVICES)) for need in unknown]
+
+
+def _unusable(draft: StageDraft, type_: str, error: PluginError, tree: Tree) -> Problem:
+    path = (*draft.path, "type")
+    if isinstance(error, EnvironmentBroken):
+        return unusable(draft, error, tree)
+    if isinstance(error, PluginNotFound):
+        if draft.environment is None:
+            return tree.problem("MKG020", f"no stage type {type_!r} can be used: {error.reason}", path, error.advice)
+        message = f"stage {draft.label}: environment {draft.environment!r} has no stage type {type_!r}: {error.reason}"
+        return tree.problem("MKG027", message, (*draft.path, "environment"), error.advice)
+    if isinstance(error, PluginConflict):
+        return tree.problem("MKG021", f"stage type {error}", path)
+    return tree.problem("MKG022", f"stage type {error}", path, "`medical-kg plugins list` shows where it comes from")
 
 
 def _policy(

@@ -1,0 +1,195 @@
+"""Running a stage in a worker process: what it reads and gives passes by checkpoint, what it says is heard here.
+
+A worker that dies takes with it the call that it was making and nothing else. In item mode that call becomes a failure
+of its item and a new worker goes on with the rest; otherwise the stage fails. A call that is ended at its time limit
+has used up one attempt of its policy.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+from medical_kg.orchestration.contract import Attachment, Condition, Waiting, errors
+from medical_kg.orchestration.contract.errors import StageError, StageTimeout, WorkerDied
+from medical_kg.orchestration.execution.calling import Failure
+from medical_kg.orchestration.execution.storing import Made
+from medical_kg.orchestration.isolation.board import Call, Remains
+from medical_kg.orchestration.isolation.environments import asked_type
+from medical_kg.orchestration.isolation.process import Died
+from medical_kg.orchestration.ledger.contract import OutputRef
+
+if TYPE_CHECKING:
+    from medical_kg.orchestration.contract import Signals, StageContext
+    from medical_kg.orchestration.execution.batch import BatchRun
+    from medical_kg.orchestration.isolation import RemoteStageType
+    from medical_kg.orchestration.isolation.channel import Message
+    from medical_kg.orchestration.pipeline.plan import PlannedStage
+    from medical_kg.orchestration.resilience import OnRetry
+
+GRACE_SECONDS = 0.5
+"""How long past its policy's timeout a call may go on before its worker is killed: a stage that looks at the time ends
+by itself, and tells more."""
+MAX_DEATHS = 100
+"""After so many deaths in a row, with no call done in between, it is the stage that is broken, not its items."""
+
+Refs = Mapping[str, list[OutputRef]]
+
+
+def work(run: BatchRun, planned: PlannedStage, refs: Refs, ctx: StageContext, retried: OnRetry) -> Made:
+    """Run a stage in its environment and return what came of it.
+
+    Raises:
+        EnvironmentBroken: no worker can be had.
+        WorkerDied: it died outside of any item's call.
+        Exception: what the stage raised, under the name of its class.
+    """
+    folder = cast("RemoteStageType", planned.type).host.root
+    remains = Remains(folder)
+    try:
+        return _Work(run, planned, ctx, retried, remains).until_done(refs)
+    finally:
+        remains.close()
+
+
+class _Work:
+    """The state of running one stage in workers, one after the other."""
+
+    def __init__(
+        self, run: BatchRun, planned: PlannedStage, ctx: StageContext, retried: OnRetry, remains: Remains
+    ) -> None:
+        self._batch_run, self._planned, self._ctx, self._retried = run, planned, ctx, retried
+        self._remains = remains
+        self._type = cast("RemoteStageType", planned.type)
+        self._used: dict[tuple[int, int], int] = {}
+        self._deaths, self._noted = 0, 0
+
+    def until_done(self, refs: Refs) -> Made:
+        request = self._request(refs)
+        while True:
+            request["used"] = [[*place, count] for place, count in self._used.items()]
+            try:
+                with self._batch_run.instances.worker(self._planned) as worker:
+                    answer = worker.ask(
+                        request, self._remains.fds, hear=self._hear, overdue=self._overdue, watched=True
+                    )
+                    if error := answer.get("error"):
+                        raise rebuilt(error)
+                    return _made(answer)
+            except Died as death:
+                self._bury(death)
+
+    def _request(self, refs: Refs) -> dict[str, Any]:
+        run, planned, ctx = self._batch_run, self._planned, self._ctx
+        ids = ("pipeline", "stage", "submission_id", "batch_id", "tenant", "sequence", "timed_out")
+        context = {name: getattr(ctx, name) for name in ids} | {"input": dict(ctx.input)}
+        return {
+            "do": "run",
+            "type": asked_type(self._type),
+            "config": planned.config.given,
+            "context": context,
+            "conditions": {name: one.model_dump(mode="json") for name, one in ctx.conditions.items()},
+            "policy": planned.policy.model_dump(mode="json"),
+            "reads": {name: [ref.model_dump() for ref in found] for name, found in refs.items()},
+            "cursor": run.batch.cursor,
+            "limit": run.submission.batch_size,
+            "log_level": ctx.logger.getEffectiveLevel(),
+        }
+
+    @property
+    def _limit(self) -> float | None:
+        """Seconds one attempt may take before the worker is killed."""
+        policy = self._planned.policy.timeout_seconds
+        usual = None if policy is None else policy + GRACE_SECONDS
+        return self._type.host.environment.timeout_seconds or usual
+
+    def _overdue(self) -> str | None:
+        limit, call = self._limit, self._remains.board.running()
+        if limit is None or call is None or time.monotonic() - call.started <= limit:
+            return None
+        return f"the call took longer than {limit:g} s, the limit of environment {self._type.environment!r}"
+
+    def _hear(self, said: Message) -> Message | None:
+        if log := said.get("log"):
+            logger = logging.getLogger(log["name"])
+            if logger.isEnabledFor(log["levelno"]):
+                logger.handle(logging.makeLogRecord(log))
+        elif call := said.get("retried"):
+            self._retried(call["attempt"], call["delay"], rebuilt(call["error"]))
+        elif said.get("signals"):
+            return {"answer": _ANSWERS[said["signals"]](self._ctx.signals, said)}
+        return None
+
+    def _bury(self, death: Died) -> None:
+        """Note what the dead worker was doing, so that the next one can go on; raise where none can."""
+        call = self._remains.board.running()
+        self._remains.board.end()
+        noted = sum(1 for _ in self._remains.spool.notes())
+        self._deaths = self._deaths + 1 if noted == self._noted else 1
+        self._noted = noted
+        error = self._error(death)
+        if call is None:
+            raise error
+        place = (call.index, call.length)
+        if death.timeout and call.attempt < self._planned.policy.max_attempts:
+            self._try_again(call, error)
+        elif call.index < 0:
+            raise error
+        elif self._deaths >= MAX_DEATHS:
+            raise WorkerDied(f"{self._deaths} workers in a row died, the last one so: {error}")
+        else:
+            said = {"kind": type(error).__name__, "message": str(error)}
+            self._remains.spool.add({"index": place[0], "length": place[1], "died": said})
+            self._noted += 1
+
+    def _try_again(self, call: Call, error: StageError) -> None:
+        self._used[call.index, call.length] = call.attempt
+        delay = self._planned.policy.backoff.delay(call.attempt, self._batch_run.draw())
+        self._retried(call.attempt, delay, error)
+        self._batch_run.clock.sleep(delay)
+
+    def _error(self, death: Died) -> StageError:
+        if death.timeout:
+            return StageTimeout(f"the worker was ended: {death.how}")
+        return WorkerDied(f"the worker of environment {self._type.environment!r} died: {death.how}")
+
+
+_ANSWERS: Mapping[str, Callable[[Signals, Message], Any]] = {
+    "all": lambda signals, _: {name: one.model_dump(mode="json") for name, one in signals.all().items()},
+    "holds": lambda signals, said: signals.holds(Condition.model_validate(said["condition"])),
+    "tell": lambda signals, said: signals.tell(
+        said["name"],
+        said["value"],
+        attachments=[Attachment.model_validate(one) for one in said["attachments"]],
+        pipeline=said["pipeline"],
+    ),
+}
+
+
+def _made(answer: Message) -> Made:
+    if waiting := answer.get("waiting"):
+        deadline = None if waiting["deadline"] is None else timedelta(seconds=waiting["deadline"])
+        condition = Condition.model_validate(waiting["condition"])
+        return Made(waiting=Waiting(condition, deadline, waiting["on_timeout"]), overran=answer["overran"])
+    return Made(
+        outputs={name: OutputRef.model_validate(ref) for name, ref in answer["outputs"].items()},
+        counts=answer["counts"],
+        failures=[Failure(**one) for one in answer["failures"]],
+        cursor=answer["cursor"],
+        overran=answer["overran"],
+    )
+
+
+def rebuilt(said: Mapping[str, str]) -> Exception:
+    """Return an error of a worker under the name of its class: one of ours where it is, else one made for it."""
+    found = getattr(errors, said["kind"], None)
+    ours = isinstance(found, type) and issubclass(found, errors.MedicalKGError)
+    kind = cast("type[Exception]", found if ours else type(said["kind"], (StageError,), {"__module__": __name__}))
+    # The message is finished; constructors of ours would make another.
+    error = kind.__new__(kind)
+    error.args = (said["message"],)
+    error.add_note(f"In the worker:\n{said['traceback']}")
+    return error

@@ -1,0 +1,160 @@
+"""What a stage type says of a config: the part of the check that runs the plugin's code, in whatever process that is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from medical_kg.orchestration.contract import ConditionRef, PluginName
+from medical_kg.orchestration.contract.errors import PluginError, PluginNotFound
+
+if TYPE_CHECKING:
+    from medical_kg.orchestration.contract import NamedCondition
+    from medical_kg.orchestration.registry import Installation, StageType
+
+Details = Mapping[str, Any]
+"""One of pydantic's errors; ``known`` names the fields there are where one is unknown."""
+Loc = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A plugin that a config names at ``loc`` and that cannot be had."""
+
+    loc: Loc
+    message: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of a config.
+
+    Attributes:
+        config: completed, or None where anything is wrong.
+        errors: what pydantic found wrong.
+        refused: why the stage type cannot complete it.
+        failed: what went wrong in the stage type's own code.
+        conditions: the names of conditions in it, with their places.
+        missing: the plugins it names that are not there.
+    """
+
+    config: Any = None
+    errors: tuple[Details, ...] = ()
+    refused: str = ""
+    failed: str = ""
+    conditions: tuple[tuple[Loc, str], ...] = ()
+    missing: tuple[Missing, ...] = ()
+
+
+def judge(
+    type_: StageType,
+    given: Mapping[str, Any],
+    *,
+    stage: str,
+    conditions: Mapping[str, NamedCondition],
+    installation: Installation,
+) -> Verdict:
+    """Validate and complete the config of a stage, and look up the plugins it names."""
+    model = type_.metadata.config_model
+    try:
+        config = model.model_validate(given)
+        config = type_.cls.configure(config, stage=stage, conditions=conditions)
+        references = list(_references(config, None, ()))
+    except ValidationError as error:
+        return Verdict(errors=tuple(details_of(error, model)))
+    except ValueError as error:
+        return Verdict(refused=str(error))
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin's code may raise anything
+        return Verdict(failed=f"raised {type(error).__name__}: {error}")
+    if not isinstance(config, model):
+        return Verdict(failed=f"configure() returned {type(config).__name__}, not {model.__name__}")
+    return Verdict(
+        config=config,
+        conditions=tuple((one.loc, one.name) for one in references if one.door is None),
+        missing=tuple(missing for one in references if one.door and (missing := _missing(one, installation))),
+    )
+
+
+def details_of(error: ValidationError, model: Any) -> Iterator[Details]:
+    """Give pydantic's errors, and to those about unknown fields the names of the fields there are."""
+    for details in error.errors(include_url=False, include_context=False):
+        if details["type"] == "extra_forbidden":
+            yield {**details, "known": field_names(model, details["loc"][:-1])}
+        else:
+            yield {**details}
+
+
+def field_names(model: Any, loc: Iterable[str | int]) -> list[str]:
+    """Return the field names that ``model`` allows at a location inside it."""
+    models = [model]
+    for part in loc:
+        models = [inner for outer in models for inner in _inside(outer, part)]
+    return sorted({info.alias or name for one in models for name, info in one.model_fields.items()})
+
+
+def _inside(model: type[BaseModel], part: str | int) -> Iterator[type[BaseModel]]:
+    named = [info for name, info in model.model_fields.items() if part in (name, info.alias)]
+    if named:
+        for info in named:
+            yield from _models_in(info.annotation)
+    else:
+        yield model  # a list position, or a part that stands for no key
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reference:
+    """A name in a config: of a plugin behind ``door``, or of a condition where that is None."""
+
+    loc: Loc
+    name: str
+    door: str | None
+
+
+def _references(value: Any, annotation: Any, loc: Loc) -> Iterator[_Reference]:
+    """Give every name in a value, however deep it stands in models, lists and mappings."""
+    if isinstance(value, BaseModel):
+        for name, info in type(value).model_fields.items():
+            yield from _references(getattr(value, name), (info.annotation, *info.metadata), (*loc, info.alias or name))
+    elif isinstance(value, str):
+        yield from _named(value, _markers(annotation), loc)
+    elif isinstance(value, (Mapping, list, tuple, set, frozenset)):
+        for key, inner in value.items() if isinstance(value, Mapping) else enumerate(value):
+            yield from _references(inner, annotation, (*loc, key))
+
+
+def _named(value: str, markers: list[Any], loc: Loc) -> Iterator[_Reference]:
+    yield from (_Reference(loc, value, marker.door) for marker in markers if isinstance(marker, PluginName))
+    if isinstance(value, ConditionRef) or ConditionRef in markers:
+        yield _Reference(loc, str(value), None)
+
+
+def _markers(annotation: Any) -> list[Any]:
+    """Return what an annotation is made of, down to the leaves: types and the metadata of ``Annotated``."""
+    if isinstance(annotation, tuple):
+        return [leaf for part in annotation for leaf in _markers(part)]
+    if metadata := getattr(annotation, "__metadata__", ()):
+        return [*metadata, *_markers(get_args(annotation)[0])]
+    inner = get_args(annotation)
+    return [leaf for part in inner for leaf in _markers(part)] if inner else [annotation]
+
+
+def _missing(one: _Reference, installation: Installation) -> Missing | None:
+    assert one.door is not None  # noqa: S101  # asked for plugins only
+    try:
+        installation.door(one.door).claim(one.name)
+    except PluginNotFound as error:
+        return Missing(one.loc, f"{one.name!r} ({one.door}): {error.reason}", error.advice)
+    except PluginError as error:
+        return Missing(one.loc, str(error), "")
+    return None

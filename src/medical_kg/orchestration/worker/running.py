@@ -1,0 +1,138 @@
+"""One stage's work in a worker: load what it reads, call it with the engine's own code, store what it gives."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from medical_kg.orchestration.contract import NamedCondition, Stage, StageContext
+from medical_kg.orchestration.execution.calling import Called, call, pull
+from medical_kg.orchestration.execution.storing import load, store
+from medical_kg.orchestration.isolation.board import OPENING, WHOLE, Board, Spool
+from medical_kg.orchestration.ledger.contract import OutputRef
+from medical_kg.orchestration.resilience import Policy
+from medical_kg.orchestration.worker.errors import told
+from medical_kg.orchestration.worker.services import services
+from medical_kg.orchestration.worker.watched import Items, Watched
+
+if TYPE_CHECKING:
+    from medical_kg.orchestration.isolation.channel import Channel
+    from medical_kg.orchestration.registry import StageType
+    from medical_kg.orchestration.workspace import Workspace
+
+
+class Runner:
+    """Keeps the one stage instance of this worker open between requests.
+
+    Args:
+        workspace: where checkpoints are.
+        channel: to the engine.
+        out_of_memory: ends the process where memory is limited.
+    """
+
+    def __init__(
+        self, workspace: Workspace, channel: Channel, *, out_of_memory: Callable[[], None] | None = None
+    ) -> None:
+        """Start with no stage."""
+        self._workspace, self._channel, self._out_of_memory = workspace, channel, out_of_memory
+        self._stage: Stage[Any] | None = None
+
+    def run(self, type_: StageType, request: Mapping[str, Any], fds: list[int]) -> dict[str, Any]:
+        """Do what the request says; ``fds`` are board and spool."""
+        conditions = {name: NamedCondition.model_validate(one) for name, one in request["conditions"].items()}
+        config = type_.metadata.config_model.model_validate(request["config"])
+        config = type_.cls.configure(config, stage=request["context"]["stage"], conditions=conditions)
+        logging.getLogger().setLevel(request["log_level"])
+        ctx = self._context(type_, request, config, conditions)
+        board = Board(fds[0])
+        try:
+            called = self._call(type_, config, ctx, request, board, Spool(fds[1]))
+        finally:
+            board.close()
+        return self._answer(type_, called)
+
+    def _call(
+        self,
+        type_: StageType,
+        config: Any,
+        ctx: StageContext,
+        request: Mapping[str, Any],
+        board: Board,
+        spool: Spool,
+    ) -> tuple[Called, Watched]:
+        used = {(index, length): count for index, length, count in request["used"]}
+        common: dict[str, Any] = {"board": board, "out_of_memory": self._out_of_memory}
+        policy = Policy.model_validate(request["policy"])
+        plain = (policy, ctx, self._retried, random.random)
+        if self._stage is None:
+            opening = Watched(*_left(plain, used.get((OPENING, 0), 0)), **common)
+            opening.at((OPENING, 0), used.get((OPENING, 0), 0))
+            stage = type_.cls(config)
+            opening(stage.open, ctx)
+            self._stage = stage
+        whole = used.get((WHOLE, 0), 0)
+        guard = Watched(*_left(plain, whole), **common)
+        guard.at((WHOLE, 0), whole)
+        if type_.metadata.mode == "stream":
+            return pull(self._stage, ctx, guard, request["cursor"], request["limit"]), guard
+        reads = self._reads(type_, request["reads"])
+        if type_.metadata.mode == "item":
+            items = reads[type_.metadata.read_keys[0].name]
+            guard = Items(*plain, items=items, metadata=type_.metadata, spool=spool, used=used, **common)
+        return call(self._stage, ctx, guard, reads), guard
+
+    def _reads(self, type_: StageType, refs: Mapping[str, Any]) -> dict[str, Any]:
+        get = self._workspace.checkpoints.get
+        known = {name: [OutputRef.model_validate(ref) for ref in found] for name, found in refs.items()}
+        return {key.name: load(key, known[key.name], get) for key in type_.metadata.read_keys}
+
+    def _answer(self, type_: StageType, made: tuple[Called, Watched]) -> dict[str, Any]:
+        called, guard = made
+        answer: dict[str, Any] = {"overran": guard.overran, "cursor": called.cursor}
+        if called.waiting is not None:
+            waiting = called.waiting
+            deadline = None if waiting.deadline is None else waiting.deadline.total_seconds()
+            return answer | {
+                "waiting": {
+                    "condition": waiting.condition.model_dump(mode="json"),
+                    "deadline": deadline,
+                    "on_timeout": waiting.on_timeout,
+                }
+            }
+        outputs, counts = store(type_.metadata, called, self._workspace.checkpoints.put)
+        return answer | {
+            "outputs": {name: ref.model_dump() for name, ref in outputs.items()},
+            "counts": counts,
+            "failures": [failure.plain() for failure in called.failures],
+        }
+
+    def _context(
+        self, type_: StageType, request: Mapping[str, Any], config: Any, conditions: Mapping[str, NamedCondition]
+    ) -> StageContext:
+        said = request["context"]
+        ids = {name: said[name] for name in ("submission_id", "batch_id", "stage")}
+        logger = logging.getLogger(f"medical_kg.stage.{type_.name}")
+        return StageContext(
+            **said,
+            config=config,
+            logger=logging.LoggerAdapter(logger, ids),
+            conditions=conditions,
+            services=services(type_.metadata.needs, self._workspace, self._channel),
+        )
+
+    def _retried(self, attempt: int, delay: float, error: BaseException) -> None:
+        self._channel.send({"retried": {"attempt": attempt, "delay": delay, "error": told(error)}})
+
+    def close(self) -> None:
+        """Close the stage, if it was opened."""
+        if self._stage is not None:
+            self._stage.close()
+            self._stage = None
+
+
+def _left(plain: tuple[Any, ...], used: int) -> tuple[Any, ...]:
+    """Return a guard's arguments with the attempts that are left."""
+    policy, *rest = plain
+    return (policy.model_copy(update={"max_attempts": policy.max_attempts - used}), *rest)

@@ -1,0 +1,211 @@
+"""The guard of a stage in a worker: each call is put on the board, and what came of it is noted in the spool.
+
+When the worker dies, the next one finds there what was done, so that nothing is done twice and only the call that
+killed it is held to be guilty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from medical_kg.orchestration.contract import errors
+from medical_kg.orchestration.execution.calling import FATAL, Failure, Recorded
+from medical_kg.orchestration.isolation.board import WHOLE, Board, Call, Spool
+from medical_kg.orchestration.resilience import Guard, Policy
+
+if TYPE_CHECKING:
+    from medical_kg.orchestration.contract import StageContext, StageMetadata, StateKey
+    from medical_kg.orchestration.resilience import OnRetry
+
+T = TypeVar("T")
+Place = tuple[int, int]
+
+
+class Watched(Guard):
+    """A guard that leaves traces.
+
+    Args:
+        policy, ctx, on_retry, draw: as for any guard.
+        board: where the running call stands.
+        out_of_memory: called when a call runs out of memory where that is limited; it ends the process.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        ctx: StageContext,
+        on_retry: OnRetry,
+        draw: Callable[[], float],
+        *,
+        board: Board,
+        out_of_memory: Callable[[], None] | None = None,
+    ) -> None:
+        """Keep what calls need."""
+        super().__init__(policy, ctx, on_retry, draw)
+        self._board, self._out_of_memory = board, out_of_memory
+        self._place: Place = (WHOLE, 0)
+        self._attempts = 0
+
+    def at(self, place: Place, used: int = 0) -> None:
+        """Say where the next call stands, and how many of its attempts have been used up in other processes."""
+        self._place, self._attempts = place, used
+
+    def _attempt(self, function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
+        self._attempts += 1
+        self._board.begin(Call(*self._place, self._attempts, self._ctx.clock.monotonic()))
+        try:
+            return super()._attempt(function, args, kwargs)
+        except MemoryError:
+            if self._out_of_memory is None:
+                raise
+            self._out_of_memory()
+            raise
+        finally:
+            self._board.end()
+
+
+class Items(Watched):
+    """The guard of item mode: calls that an earlier worker made are answered from the spool.
+
+    Args:
+        items: the items, in order.
+        metadata: the stage's.
+        spool: what came of calls so far.
+        used: attempts that earlier workers used up, by place.
+        more: as for ``Watched``.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        items: Sequence[Any],
+        metadata: StageMetadata,
+        spool: Spool,
+        used: Mapping[Place, int],
+        **more: Any,
+    ) -> None:
+        """Read the spool."""
+        super().__init__(*args, **more)
+        self._key: StateKey[Any] = metadata.read_keys[0]
+        self._items, self._spool, self._used = items, spool, used
+        self._grouped = metadata.items_per_call is not None
+        self._results = Results(metadata)
+        self._position = {id(item): index for index, item in enumerate(items)}
+        self._done = {(head["index"], head["length"]): (head, body) for head, body in spool.notes()}
+
+    def __call__(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
+        """Call the function, or say what came of it before."""
+        group = list(args[1]) if self._grouped else [args[1]]
+        place = (self._position[id(group[0])], len(group))
+        if place in self._done:
+            return self._before(place)  # type: ignore[no-any-return]  # what the function returned
+        self.at(place, self._used.get(place, 0))
+        try:
+            result = self._results.whole(self._bounded(place, function, args, kwargs))
+        except FATAL:
+            raise
+        except (Exception, SystemExit) as error:
+            failure = Failure.of(self._key, group[0], error)
+            self._note(place, {"failure": failure.plain()})
+            raise Recorded(failure) from error
+        self._keep(place, result)
+        return result  # type: ignore[no-any-return]  # the function's own, made whole
+
+    def _bounded(self, place: Place, function: Any, args: Any, kwargs: Any) -> Any:
+        """Call with as many attempts as are left."""
+        policy = self._policy
+        if used := self._used.get(place, 0):
+            self._policy = policy.model_copy(update={"max_attempts": policy.max_attempts - used})
+        try:
+            return super().__call__(function, *args, **kwargs)
+        finally:
+            self._policy = policy
+
+    def _before(self, place: Place) -> Any:
+        head, body = self._done[place]
+        if "failure" in head:
+            raise Recorded(Failure(**head["failure"]))
+        if "died" in head:
+            kind = getattr(errors, head["died"]["kind"])
+            raise Recorded(Failure.of(self._key, self._items[place[0]], kind(head["died"]["message"])))
+        return self._results.load(head, body)
+
+    def _keep(self, place: Place, result: Any) -> None:
+        noted = self._results.dump(result)
+        if noted is not None:
+            self._note(place, noted[0], noted[1])
+
+    def _note(self, place: Place, head: dict[str, Any], body: bytes = b"") -> None:
+        self._spool.add({"index": place[0], "length": place[1], **head}, body)
+
+
+class Results:
+    """What calls return as bytes and back. What does not fit the metadata is not noted; the engine's code refuses it."""
+
+    def __init__(self, metadata: StageMetadata) -> None:
+        """Look at how the stage gives its results."""
+        self._keys, self._flat = metadata.writes, metadata.flat
+        self._grouped = metadata.items_per_call is not None
+        # Only the stage knows what its handler takes, so such results cannot be noted: the calls are made again.
+        self._opaque = metadata.output_handler is not None
+
+    def whole(self, result: Any) -> Any:
+        """Return a result with every iterator in it used up, so that its work is done inside the call."""
+        if self._grouped:
+            return [self._one(one) for one in result]
+        return self._one(result)
+
+    def _one(self, result: Any) -> Any:
+        several = len(self._keys) > 1
+        if not self._flat or result is None:
+            return result
+        if several and isinstance(result, Mapping):
+            return {key: _listed(value) for key, value in result.items()}
+        return _listed(result)
+
+    def dump(self, result: Any) -> tuple[dict[str, Any], bytes] | None:
+        """Return head and body of a note, or None where there is no way to note it."""
+        if self._opaque:
+            return None
+        try:
+            rows = [self._columns(one) for one in (result if self._grouped else [result])]
+            parts = [
+                key.codec.encode([record for row in rows for record in row[index]])  # type: ignore[union-attr]  # keys have codecs
+                for index, key in enumerate(self._keys)
+            ]
+        except Exception:  # noqa: BLE001  # the engine's own checks will refuse it with a better message
+            return None
+        sizes = [[len(column) for column in row] for row in rows]
+        return {"sizes": sizes, "bytes": [len(part) for part in parts]}, b"".join(parts)
+
+    def _columns(self, result: Any) -> list[list[Any]]:
+        if not self._keys:
+            return []
+        if len(self._keys) == 1:
+            return [list(result) if self._flat else [result]]
+        named = {getattr(key, "name", key): value for key, value in result.items()}
+        return [list(named[key.name]) if self._flat else [named[key.name]] for key in self._keys]
+
+    def load(self, head: Mapping[str, Any], body: bytes) -> Any:
+        """Return the result of a note."""
+        columns, at = [], 0
+        for key, size in zip(self._keys, head["bytes"], strict=True):
+            assert key.codec is not None  # noqa: S101  # a state key always has one once it is made
+            columns.append(iter(key.codec.decode(body[at : at + size])))
+            at += size
+        results = [self._result(columns, sizes) for sizes in head["sizes"]]
+        return results if self._grouped else results[0]
+
+    def _result(self, columns: Sequence[Any], sizes: Sequence[int]) -> Any:
+        rows = [[next(column) for _ in range(size)] for column, size in zip(columns, sizes, strict=True)]
+        values = rows if self._flat else [row[0] for row in rows]
+        if not self._keys:
+            return None
+        if len(self._keys) == 1:
+            return values[0]
+        return {key.name: value for key, value in zip(self._keys, values, strict=True)}
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping)) else value
