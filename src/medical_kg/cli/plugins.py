@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from medical_kg.cli import why
+from medical_kg.cli.doors import Door, door_named
 from medical_kg.cli.plugged import shadowed
 from medical_kg.cli.state import Json, State, state_of
-from medical_kg.orchestration.contract.errors import PluginConflict, PluginNotFound, UsageError, near
-from medical_kg.orchestration.registry import DOOR_PREFIX, STAGES
+from medical_kg.orchestration.contract.errors import PluginNotFound, near
+from medical_kg.orchestration.registry import STAGES
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.registry import Claim, Installation
 
 app = typer.Typer(help="See what is installed behind every door.", no_args_is_help=True)
 
-Door = Annotated[str | None, typer.Option(help="Only this door, e.g. stages or medical_kg.sources.")]
 COLUMNS = ("door", "name", "distribution", "version", "status", "object")
 
 
@@ -36,22 +37,10 @@ def list_plugins(ctx: typer.Context, *, door: Door = None, json: Json = False) -
             state.note(f"{row['name']} ({row['door']}) is {row['status']}: {row['reason']}")
 
 
-def door_named(installation: Installation, given: str) -> str:
-    """Return a door by its full name or its last word.
-
-    Raises:
-        UsageError: there is no such door.
-    """
-    doors = installation.doors()
-    matching = [door for door in doors if given in (door, door.removeprefix(DOOR_PREFIX), door.rpartition(".")[2])]
-    if not matching:
-        raise UsageError(f"no door is named {given!r}; {near(given, [door.rpartition('.')[2] for door in doors])}")
-    return matching[0]
-
-
 def _row(state: State, ctx: typer.Context, claim: Claim) -> dict[str, str]:
     origin = claim.origin
-    status, reason = _standing(state.plugins, claim)
+    status: str
+    status, reason = state.plugins.door(origin.door).standing(claim)
     built_in: Mapping[str, Any] = getattr(ctx.find_root().command, "commands", {})
     if claim.usable and shadowed(claim, built_in):
         status, reason = "shadowed", "a built-in command has this name"
@@ -64,18 +53,6 @@ def _row(state: State, ctx: typer.Context, claim: Claim) -> dict[str, str]:
         "reason": reason,
         "object": origin.object,
     }
-
-
-def _standing(installation: Installation, claim: Claim) -> tuple[str, str]:
-    if not claim.usable:
-        return claim.status, claim.reason
-    try:
-        counting = installation.door(claim.origin.door).claim(claim.origin.name)
-    except PluginConflict as error:
-        return "conflict", f"claimed by {' and '.join(error.claims)}"
-    except PluginNotFound as error:
-        return "unused", error.reason
-    return ("installed", "") if counting is claim else ("unused", f"settings prefer {counting.origin.distribution}")
 
 
 @app.command("show")
@@ -125,3 +102,6 @@ def _show(state: State, facts: Mapping[str, Any]) -> None:
     elif facts["door"] == STAGES:
         state.print(f"  {'config:':<15} none")
     state.print()
+
+
+why.add_to(app)

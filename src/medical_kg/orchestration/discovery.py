@@ -147,8 +147,9 @@ class Origin:
 class Claim:
     """One entry point: its origin, how to load it, and what is known of it without loading.
 
-    ``found_in`` is the distribution and ``line`` the line of its entry points; for a local module None and 0, and
-    ``loaded_source`` gives the hash of what was loaded, as the file may have changed since it was listed.
+    ``found_in`` is the distribution and ``line`` the line of its entry points. For a local module ``written_in`` is its
+    place in the settings, and ``loaded_source`` gives the hash of what was loaded: the file may have changed since it
+    was listed. A plugin made in code has none of these.
     """
 
     origin: Origin
@@ -158,6 +159,7 @@ class Claim:
     detail: str = field(default="", repr=False)
     found_in: importlib.metadata.Distribution | None = field(default=None, repr=False, compare=False)
     line: int = field(default=0, repr=False, compare=False)
+    written_in: str = field(default="", repr=False, compare=False)
     loaded_source: Callable[[], str] | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -169,7 +171,7 @@ class Claim:
     def place(self) -> str:
         """Where it is written, as ``file:line``; empty where that is not known."""
         folder = getattr(self.found_in, "_path", None)  # private, but importlib.metadata has no other way to tell
-        return "" if folder is None else f"{Path(folder) / ENTRY_POINTS}:{self.line}"
+        return self.written_in if folder is None else f"{Path(folder) / ENTRY_POINTS}:{self.line}"
 
     def as_loaded(self) -> Claim:
         """Return it with the source that was loaded."""

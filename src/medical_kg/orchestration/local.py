@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from importlib.machinery import SOURCE_SUFFIXES, FileFinder, ModuleSpec, SourceFileLoader
@@ -22,10 +23,12 @@ from medical_kg.orchestration.discovery import LOCAL, SETTINGS_FILE, Claim, Orig
 
 def find_local(settings: PluginSettings, folder: Path) -> Iterator[Claim]:
     """Give a claim for every plugin that the settings in ``folder`` name; one that cannot be found is broken."""
+    lines = _lines(folder / SETTINGS_FILE)
     for given, entries in settings.local.items():
-        door = door_of(given) or given
+        table = f"[plugins.local.{given}]"
         for name, value in entries.items():
-            yield _claim(EntryPoint(name, value, door), f"[plugins.local.{given}]", folder)
+            entry = EntryPoint(name, value, door_of(given) or given)
+            yield replace(_claim(entry, table, folder), written_in=_place(folder / SETTINGS_FILE, lines, table, name))
 
 
 def _claim(entry: EntryPoint, table: str, folder: Path) -> Claim:
@@ -35,13 +38,28 @@ def _claim(entry: EntryPoint, table: str, folder: Path) -> Claim:
     try:
         _check(top, folder)
     except ImportError as error:
-        reason = f"{error}, or correct {table} {entry.name} in {SETTINGS_FILE}"
-        return Claim(origin, load, "broken", reason)
+        return Claim(origin, load, "broken", f"{error}, or correct {table} {entry.name} in {SETTINGS_FILE}")
     except OSError as error:
-        return Claim(
-            origin, load, "broken", f"its source {error.filename} cannot be read: {error.strerror}; make it readable"
-        )
+        reason = f"its source {error.filename} cannot be read: {error.strerror}; make it readable"
+        return Claim(origin, load, "broken", reason)
     return Claim(origin, load, loaded_source=loaded_source).as_loaded()
+
+
+def _lines(file: Path) -> list[str]:
+    """Return the lines of the settings; none where they come from elsewhere."""
+    try:
+        return file.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+
+
+def _place(file: Path, lines: Sequence[str], table: str, name: str) -> str:
+    """Return where an entry is written, as ``file:line``, as far as it can be found without a parser of positions."""
+    head = next((number for number, line in enumerate(lines) if line.strip().startswith(table)), len(lines))
+    for number in range(head, len(lines)):
+        if lines[number].partition("=")[0].strip().strip("\"'") == name:
+            return f"{file}:{number + 1}"
+    return str(file) if lines else ""
 
 
 def source_hash(file: Path) -> str:

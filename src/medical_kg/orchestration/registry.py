@@ -17,7 +17,14 @@ from typing import Any, Generic, TypeVar
 
 from packaging.utils import canonicalize_name
 
-from medical_kg.orchestration.contract.errors import MetadataError, PluginBroken, PluginConflict, PluginNotFound, near
+from medical_kg.orchestration.contract.errors import (
+    MetadataError,
+    PluginBroken,
+    PluginConflict,
+    PluginError,
+    PluginNotFound,
+    near,
+)
 from medical_kg.orchestration.contract.metadata import StageMetadata
 from medical_kg.orchestration.contract.stage import Stage, method_of
 from medical_kg.orchestration.discovery import (
@@ -30,6 +37,7 @@ from medical_kg.orchestration.discovery import (
     Status,
     find_claims,
 )
+from medical_kg.orchestration.explanation import Explanation, Outcome, Standing, explain, standing
 from medical_kg.orchestration.interruption import watched
 
 __all__ = [
@@ -48,6 +56,8 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+ANY_DOOR = "any door"
 
 logger = logging.getLogger(__name__)
 
@@ -166,6 +176,22 @@ class Registry(Generic[T]):
                     self._loaded[key] = self._load(claim)
         return self._loaded[key]
 
+    def why(self, name: str) -> Explanation:
+        """Return why ``name`` (or ``distribution:name``) means what it means, or nothing; nothing is loaded."""
+        plain = name.rpartition(":")[2]
+        claims = [claim for claim in self.claims() if claim.origin.name == plain]
+        return explain(self.door, name, claims, self._prefer.get(plain, ""), self._outcome(name))
+
+    def standing(self, claim: Claim) -> tuple[Standing, str]:
+        """Return how a claim of this door stands, and why: whether it may be loaded, and whether its name means it."""
+        return standing(claim, self._outcome(claim.origin.name))
+
+    def _outcome(self, name: str) -> Outcome:
+        try:
+            return self.claim(name)
+        except PluginError as error:
+            return error
+
     def add(self, name: str, plugin: Any, *, distribution: str = "in-code", version: str = "") -> None:
         """Register an object directly, e.g. in a test; it is checked at once like any other.
 
@@ -282,8 +308,8 @@ class Installation:
     ) -> None:
         """Keep the settings; nothing is looked up yet."""
         # The defaults need no validating, and building what validates costs as much as listing.
-        self._settings = settings or PluginSettings.model_construct()
-        self._path = path
+        self.settings = settings or PluginSettings.model_construct()
+        self.path = path
         self.folder = (folder or Path()).absolute()
         self._found: dict[str, list[Claim]] | None = None
         self._registries: dict[str, Registry[Any]] = {}
@@ -315,24 +341,34 @@ class Installation:
         """Return the usable names of a door, without loading any."""
         return self.door(door).names()
 
+    def why(self, name: str) -> tuple[Explanation, ...]:
+        """Return why a name means what it means, for every door that has a claim to it; one for none if none has."""
+        plain = name.rpartition(":")[2]
+        claimed = {door: [claim.origin.name for claim in self.door(door).claims()] for door in self.doors()}
+        if doors := [door for door, names in claimed.items() if plain in names]:
+            return tuple(self.door(door).why(name) for door in doors)
+        advice = near(plain, [known for names in claimed.values() for known in names])
+        nothing = PluginNotFound(ANY_DOOR, name, "no installed distribution provides it", advice)
+        return (explain(ANY_DOOR, name, (), "", nothing),)
+
     def _claims(self) -> dict[str, list[Claim]]:
         if self._found is None:
             found: dict[str, list[Claim]] = {}
-            for claim in chain(find_claims(self._settings, self._path), self._local()):
+            for claim in chain(find_claims(self.settings, self.path), self._local()):
                 found.setdefault(claim.origin.door, []).append(claim)
             self._found = found
         return self._found
 
     def _local(self) -> Iterable[Claim]:
-        if not self._settings.local:
+        if not self.settings.local:
             return ()
         from medical_kg.orchestration.local import find_local
 
-        return find_local(self._settings, self.folder)
+        return find_local(self.settings, self.folder)
 
     def _prefer(self, door: str) -> dict[str, str]:
         """Return the preferences that are meant for this door: all but those whose distribution fits another one."""
-        wanted = {name: canonicalize_name(distribution) for name, distribution in self._settings.prefer.items()}
+        wanted = {name: canonicalize_name(distribution) for name, distribution in self.settings.prefer.items()}
         claimed = {
             (name, chosen): {
                 claim.origin.door
