@@ -26,6 +26,7 @@ from medical_kg.orchestration.contract import (
     adapt,
     optional,
 )
+from medical_kg.orchestration.contract.decorate import stage
 from medical_kg.orchestration.contract.errors import (
     ContractError,
     InputError,
@@ -71,4 +72,5 @@ __all__ = [
     "Waiting",
     "adapt",
     "optional",
+    "stage",
 ]

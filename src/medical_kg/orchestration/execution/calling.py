@@ -9,6 +9,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from medical_kg.orchestration.contract import Page, StateKey, Waiting, method_of
@@ -48,13 +49,12 @@ class Failure:
         trace = "" if isinstance(error, ItemRejected) else "".join(traceback.format_exception(error))
         return cls(_ident(key.id_of, item) or "?", _ident(key.root_of, item), type(error).__name__, str(error), trace)
 
-
     def plain(self) -> dict[str, str | None]:
         """Return the fields by name."""
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-class Recorded(Exception):  # noqa: N818  # it stands for another error
+class Recorded(Exception):  # it stands for another error
     """An error that was described where it happened: in an earlier worker process, or before it was noted there."""
 
     def __init__(self, failure: Failure) -> None:
@@ -162,7 +162,16 @@ def _is_a(key: StateKey[Any], value: Any) -> bool:
 def _class_of(key: StateKey[Any]) -> type:
     """Return what every value of a key must be an instance of, as far as a class can tell."""
     declared = key.item_type
-    return declared if isinstance(declared, type) and declared is not Any else object
+    return _checkable(declared) if isinstance(declared, type) and declared is not Any else object
+
+
+@lru_cache(maxsize=256)
+def _checkable(declared: type) -> type:
+    try:
+        isinstance(None, declared)
+    except TypeError:  # a TypedDict, which is a dict to whoever asks, or a protocol
+        return dict if dict in declared.__mro__ else object
+    return declared
 
 
 def count(metadata: StageMetadata, output: Mapping[StateKey[Any], Any]) -> dict[str, float]:
