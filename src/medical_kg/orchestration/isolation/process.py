@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medical_kg.orchestration.contract.errors import EnvironmentBroken
+from medical_kg.orchestration.contract.errors import EnvironmentBroken, MedicalKGError
 from medical_kg.orchestration.isolation import bootstrap
 from medical_kg.orchestration.isolation.channel import PROTOCOL, Channel, Message
 
@@ -45,8 +45,8 @@ STATM = "/proc/{}/statm"
 logger = logging.getLogger("medical_kg.worker")
 
 
-class Died(Exception):  # what happened, not what is wrong; it never leaves the engine
-    """A worker has ended. ``how`` says how, ready for a message; ``timeout`` that it was for the time limit."""
+class Died(MedicalKGError):
+    """A worker has ended; who asked it says what that means. ``how`` says how, ready for a message; ``timeout`` that it was for the time limit."""
 
     def __init__(self, how: str, *, timeout: bool = False) -> None:
         """Keep how it ended."""
