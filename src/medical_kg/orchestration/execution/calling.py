@@ -1,33 +1,44 @@
 """Calling a stage by its mode: whole values, a page, or item by item with isolation.
 
-Only the item loop is hot. It isolates each item, so one that raises becomes a ``Failure`` and the rest goes on; errors
-that say the stage itself is broken (its contract, the settings, the disk, the ledger) are raised.
+Only the item loop is hot. It isolates each item, so one that raises becomes a ``Failure`` and the rest goes on, whatever
+it raised: ``SystemExit`` and ``KeyboardInterrupt`` too, unless a signal caused them. Errors that say the stage itself is
+broken (its contract, the settings, the disk, the ledger) are raised.
 """
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from medical_kg.orchestration.contract import Page, StateKey, Waiting, method_of
+from medical_kg.orchestration.contract import Page, Rejected, StateKey, Waiting, method_of
 from medical_kg.orchestration.contract.errors import (
     ContractError,
     ItemRejected,
     LedgerError,
+    MedicalKGError,
     PluginError,
     StorageError,
     UsageError,
 )
+from medical_kg.orchestration.contract.foreign import MESSAGE, identified, message_of, named, said, shown, trace_of
+from medical_kg.orchestration.interruption import watched
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.contract import Stage, StageContext, StageMetadata
+    from medical_kg.orchestration.interruption import Watch
     from medical_kg.orchestration.resilience import Guard
 
 FATAL = (PluginError, StorageError, UsageError, LedgerError, MemoryError)
 """Errors that are the stage's, not an item's: isolating them would only repeat them for every item."""
+
+UNNAMED = "?"
+"""The id of an item that cannot be named."""
+MOST_COUNTS = 100
+"""Named numbers that a counter may give: they go to every event and to Dagster's page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +57,16 @@ class Failure:
         if isinstance(error, Recorded):
             return error.failure
         # A rejection is the stage's considered word; a traceback would add nothing to it.
-        trace = "" if isinstance(error, ItemRejected) else "".join(traceback.format_exception(error))
-        return cls(_ident(key.id_of, item) or "?", _ident(key.root_of, item), type(error).__name__, str(error), trace)
+        trace = "" if isinstance(error, ItemRejected) else trace_of(error)
+        ident = _ident(key.id_of, item) or UNNAMED
+        return cls(ident, _ident(key.root_of, item), named(error), message_of(error), trace)
 
     def plain(self) -> dict[str, str | None]:
         """Return the fields by name."""
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-class Recorded(Exception):  # it stands for another error
+class Recorded(MedicalKGError):
     """An error that was described where it happened: in an earlier worker process, or before it was noted there."""
 
     def __init__(self, failure: Failure) -> None:
@@ -65,8 +77,8 @@ class Recorded(Exception):  # it stands for another error
 
 def _ident(accessor: Any, item: Any) -> str | None:
     try:
-        return None if accessor is None else str(accessor(item))
-    except Exception:  # noqa: BLE001  # a record too odd to be named must still be reported
+        return None if accessor is None else identified(accessor(item))
+    except BaseException:  # noqa: BLE001  # a record too odd to be named must still be reported
         return None
 
 
@@ -105,18 +117,28 @@ def pull(stage: Stage[Any], ctx: StageContext, guard: Guard, cursor: str | None,
     page = guard(stage.pull, ctx, cursor, limit)
     if not isinstance(page, Page):
         raise _broken(stage.metadata, f"pull() returned {type(page).__name__} instead of a Page")
-    failures = [Failure(item.item_id, item.root or item.item_id, "Rejected", item.reason) for item in page.rejected]
+    failures = [_rejected(item) for item in page.rejected]
     return Called(output=handle(stage.metadata, page.output), failures=failures, cursor=page.cursor)
+
+
+def _rejected(item: Rejected) -> Failure:
+    ident = identified(item.item_id)
+    root = ident if item.root is None else identified(item.root)
+    return Failure(ident, root, "Rejected", shown(str(item.reason), MESSAGE))
 
 
 def handle(metadata: StageMetadata, output: Any) -> dict[StateKey[Any], Any]:
     """Return ``{key: value}`` for what a stage gave, by its output handler or the default rule, and check it.
 
     Raises:
-        ContractError: a declared key is missing, an undeclared one is there, or a value does not fit its key's type.
+        ContractError: the output handler raised, a declared key is missing, an undeclared one is there, or a value does
+            not fit its key's type.
     """
-    handler = metadata.output_handler or (lambda given: _by_default(metadata, given))
-    handled = handler(output)
+    if metadata.output_handler is None:
+        handled = _by_default(metadata, output)
+    else:
+        with blaming(metadata, "its output handler"):
+            handled = metadata.output_handler(output)
     if not isinstance(handled, Mapping):
         raise _broken(metadata, f"its output handler returned {type(handled).__name__} instead of a mapping")
     declared = {key.name: key for key in metadata.writes}
@@ -182,12 +204,39 @@ def count(metadata: StageMetadata, output: Mapping[StateKey[Any], Any]) -> dict[
     """
     if metadata.output_counter is None:
         return {key.name: float(len(value) if key.is_list else 1) for key, value in output.items()}
-    try:
+    with blaming(metadata, "its output counter"):
         counted = metadata.output_counter(output)
-        named = counted if isinstance(counted, Mapping) else {"output": counted}
-        return {str(name): float(number) for name, number in named.items()}
-    except Exception as error:
-        raise _broken(metadata, f"its output counter failed: {type(error).__name__}: {error}") from error
+        named_counts = counted if isinstance(counted, Mapping) else {"output": counted}
+        if len(named_counts) > MOST_COUNTS:
+            msg = f"it gave {len(named_counts):,} counts; at most {MOST_COUNTS} are kept"
+            raise ValueError(msg)
+        return {identified(name): _number(number) for name, number in named_counts.items()}
+
+
+def _number(counted: Any) -> float:
+    if isinstance(counted, (str, bytes)):
+        msg = f"{shown(repr(counted), MESSAGE)} is no number"
+        raise TypeError(msg)
+    number = float(counted)
+    if not isfinite(number):
+        msg = f"{number} is no count"
+        raise ValueError(msg)
+    return number
+
+
+@contextmanager
+def blaming(metadata: StageMetadata, what: str) -> Iterator[None]:
+    """Run a plugin's function: whatever it raises is a breach of its contract.
+
+    Raises:
+        ContractError: it raised; the message says what.
+    """
+    with watched() as watch:
+        try:
+            yield
+        except BaseException as error:
+            watch.check()
+            raise _broken(metadata, f"{what} failed: {said(error)}") from error
 
 
 def _by_default(metadata: StageMetadata, output: Any) -> Mapping[Any, Any]:
@@ -211,42 +260,50 @@ def _call_items(stage: Stage[Any], ctx: StageContext, guard: Guard, reads: dict[
     called = Called()
     take = _Collector(metadata)
     function = getattr(stage, method_of(metadata))
-    if metadata.items_per_call is None:
-        for item in items:
-            try:
-                take(guard(function, ctx, item, **reads))
-            except FATAL:
-                raise
-            except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin may raise anything; the item is kept
-                called.failures.append(Failure.of(key, item, error))
-    else:
-        per_call = metadata.items_per_call
-        for first in range(0, len(items), per_call):
-            _call_group(
-                lambda group: guard(function, ctx, group, **reads), items[first : first + per_call], take, called
-            )
+    with watched() as watch:
+        if metadata.items_per_call is None:
+            for item in items:
+                try:
+                    take(guard(function, ctx, item, **reads))
+                except FATAL:
+                    raise
+                except BaseException as error:  # noqa: BLE001  # a plugin may raise anything; the item is kept
+                    watch.check()
+                    called.failures.append(Failure.of(key, item, error))
+                if watch.raised is not None:  # Ctrl-C, which the plugin has swallowed
+                    watch.check()
+        else:
+            per_call = metadata.items_per_call
+            for first in range(0, len(items), per_call):
+                group = items[first : first + per_call]
+                _call_group(lambda group: guard(function, ctx, group, **reads), group, take, called, watch)
     called.output = take.output()
     return called
 
 
-def _call_group(function: Any, group: Sequence[Any], take: _Collector, called: Called) -> None:
+def _call_group(function: Any, group: Sequence[Any], take: _Collector, called: Called, watch: Watch) -> None:
     """Call for a group; when that fails, halve it until the bad item stands alone."""
+    watch.check()
     try:
         results = _one_each(take.metadata, group, list(function(group)))
     except FATAL:
         raise
-    except (Exception, SystemExit) as error:  # noqa: BLE001  # as above
+    except BaseException as error:  # noqa: BLE001  # as above
+        watch.check()
         if len(group) == 1:
             called.failures.append(Failure.of(take.metadata.read_keys[0], group[0], error))
             return
         middle = len(group) // 2
-        _call_group(function, group[:middle], take, called)
-        _call_group(function, group[middle:], take, called)
+        _call_group(function, group[:middle], take, called, watch)
+        _call_group(function, group[middle:], take, called, watch)
         return
     for item, result in zip(group, results, strict=True):
         try:
             take(result)
-        except (TypeError, ValueError) as error:
+        except FATAL:
+            raise
+        except BaseException as error:  # noqa: BLE001  # the accessor of an id is the plugin's code too
+            watch.check()
             called.failures.append(Failure.of(take.metadata.read_keys[0], item, error))
 
 
@@ -279,7 +336,8 @@ class _Collector:
 
     def _pick(self) -> Any:
         if self.metadata.output_handler is not None:
-            return self._raw.extend if self.metadata.flat else self._raw.append
+            # As a list first: of a generator that raises half-way nothing must remain.
+            return (lambda result: self._raw.extend(list(result))) if self.metadata.flat else self._raw.append
         if not self.metadata.writes:
             return lambda _: None
         if len(self.metadata.writes) > 1:
