@@ -46,8 +46,8 @@ SHAPES = {
     "batch_size zero": HEAD + "batch_size: 0  #! MKG013\n" + FLOW,
     "batch_size as text": HEAD + 'batch_size: "2000"  #! MKG013\n' + FLOW,
     "batch_size true": HEAD + "batch_size: true  #! MKG013\n" + FLOW,
-    "max_failed_items negative": HEAD + "max_failed_items: -1  #! MKG013\n" + FLOW,
-    "max_failed_items over all": HEAD + "max_failed_items: 101%  #! MKG013\n" + FLOW,
+    "max_failed_items negative": HEAD + "max_failed_items: -1  #! MKG013 MKG070\n" + FLOW,
+    "max_failed_items over all": HEAD + "max_failed_items: 101%  #! MKG013 MKG070\n" + FLOW,
     "timeout zero": HEAD
     + FLOW
     + "  - {name: gate_g, type: gate}\ngates:\n  - {name: g, condition: {field: g, timeout_seconds: 0}}  #! MKG013",
@@ -105,6 +105,8 @@ REFERENCES = {
     "unknown policy": HEAD + "stages:\n  - {name: a, type: ingest, policy: polit}  #! MKG023",
     "unknown service": HEAD + "stages:\n  - {name: a, type: teleport}  #! MKG024",
     "unknown default policy": HEAD + "stages:\n  - {name: a, type: night}  #! MKG025",
+    "unknown environment": HEAD + "stages:\n  - {name: a, type: ingest, environment: proces}  #! MKG026",
+    "a type its environment lacks": HEAD + "stages:\n  - {name: a, type: nowhere, environment: process}  #! MKG027",
     "unknown dependency": HEAD + FLOW + "  - {name: c, type: chunk, depends_on: [prase]}  #! MKG030",
     "itself": HEAD + "stages:\n  - {name: a, type: gate, depends_on: [a], config: {gate: x}}  #! MKG031 MKG042",
     "a dependency twice": HEAD + FLOW + "  - {name: c, type: chunk, depends_on: [parse, parse]}  #! MKG033",
@@ -212,7 +214,7 @@ DOUBT = {
     + "  - {name: c, type: chunk, depends_on: [p]}",
     "nor from a gate that cannot be read": HEAD
     + FLOW
-    + "  - {name: gate_g, type: gate}\ngates:\n  - {name: g, resume_stage: nowhere}  #! MKG012",
+    + "  - {name: gate_g, type: gate}\ngates:\n  - {name: g, resume_stage: nowhere}  #! MKG012 MKG061",
     "nor about conditions from a config that is wrong": HEAD
     + "stages:\n  - {name: a, type: gate, config: {gat: g}}  #! MKG011\ngates:\n  - {name: g, condition: {field: g}}",
 }

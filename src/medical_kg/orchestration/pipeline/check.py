@@ -97,8 +97,8 @@ def check(
     problems += misshapen + _names(drafted, tree) + found
     problems += check_cycles(wiring, tree) + check_reads(wiring, stages, tree) + check_writes(wiring, tree)
     problems += check_streams(nodes, tree) + check_gates(drafted.gates, nodes, wiring, tree)
-    problems += _notes(drafted, tree) + policy_notes(nodes, tree)
-    ordered = tuple(sorted(problems, key=lambda one: (one.file != tree.file, one.file, one.line, one.column)))
+    problems += _notes(tree) + policy_notes(nodes, tree)
+    ordered = tuple(sorted(problems, key=lambda one: (one.file != tree.file, one.file, one.line, one.column, one.code)))
     if drafted.spec is None or any(problem.severity == "error" for problem in ordered):
         return CheckResult(None, ordered)
     path = source if isinstance(source, Path) else Path(file)
@@ -110,12 +110,11 @@ def _names(drafted: Draft, tree: load.Tree) -> list[Problem]:
     return check_names(name if name and isinstance(name, str) else None, drafted.stages, drafted.gates, tree)
 
 
-def _notes(drafted: Draft, tree: load.Tree) -> list[Problem]:
-    given = drafted.spec.model_fields_set if drafted.spec else ()
+def _notes(tree: load.Tree) -> list[Problem]:
     return [
         tree.problem("MKG070", f"{name} has no effect yet: {why}", (name,), key=True)
         for name, why in NOT_ENFORCED.items()
-        if name in given
+        if name in tree.value
     ]
 
 

@@ -23,7 +23,8 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 class StageDraft:
     """A stage as written.
 
-    ``name`` and ``type`` are None where they cannot be read; ``whole`` is False where any field cannot.
+    ``name`` and ``type`` are None where they cannot be read, ``type`` also where ``environment`` cannot; ``config_read`` is False where the config cannot,
+    ``whole`` where any field cannot.
     """
 
     path: Path
@@ -33,6 +34,7 @@ class StageDraft:
     environment: str | None
     depends_on: tuple[str, ...]
     config: dict[str, Any]
+    config_read: bool
     whole: bool
 
     @property
@@ -79,33 +81,35 @@ def _entries(value: dict[str, Any], key: str) -> list[tuple[int, dict[str, Any]]
     return [(index, raw) for index, raw in enumerate(listed) if isinstance(raw, dict)]
 
 
-def _salvage(model: type[ModelT], raw: dict[str, Any]) -> tuple[ModelT, bool]:
-    """Return the model, and whether every field is right; those that are not keep their default or are absent."""
+def _salvage(model: type[ModelT], raw: dict[str, Any]) -> tuple[ModelT, set[str | int]]:
+    """Return the model, and the fields that are wrong or missing; they keep their default or are absent."""
     try:
-        return model.model_validate(raw), True
+        return model.model_validate(raw), set()
     except ValidationError as error:
         bad = {details["loc"][0] for details in error.errors(include_url=False, include_input=False)}
-        return model.model_construct(**{key: value for key, value in raw.items() if key not in bad}), False
+        return model.model_construct(**{key: value for key, value in raw.items() if key not in bad}), bad
 
 
 def _stage(path: Path, raw: dict[str, Any]) -> StageDraft:
-    spec, whole = _salvage(StageSpec, raw)
+    spec, bad = _salvage(StageSpec, raw)
     return StageDraft(
         path=path,
         name=getattr(spec, "name", None),
-        type=getattr(spec, "type", None),
+        # Where a stage is to run is not known, so nothing is loaded for it.
+        type=None if "environment" in bad else getattr(spec, "type", None),
         policy=spec.policy,
         environment=spec.environment,
         depends_on=tuple(spec.depends_on or ()),
         config=spec.config or {},
-        whole=whole,
+        config_read="config" not in bad,
+        whole=not bad,
     )
 
 
 def _gate(path: Path, raw: dict[str, Any]) -> GateDraft:
-    spec, whole = _salvage(GateSpec, raw)
-    if whole:
+    spec, bad = _salvage(GateSpec, raw)
+    if not bad:
         return GateDraft(path, spec.name, spec.resume_stage, spec.named())
     name = getattr(spec, "name", "")
     stand_in = NamedCondition(name=name, condition=Condition(clauses=(Clause(field=name or "?"),)))
-    return GateDraft(path, name, None, stand_in)
+    return GateDraft(path, name, spec.resume_stage, stand_in)

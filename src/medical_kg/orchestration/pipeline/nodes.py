@@ -18,9 +18,11 @@ from medical_kg.orchestration.pipeline.tree import MAX_DEPTH, MAX_NODES, LoadFai
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TEXT_TAG = "tag:yaml.org,2002:str"
+_SIMPLE_KEY = "while scanning a simple key"
 _HINTS = {
     "tab": "indent with spaces, never with tabs",
     "cannot start any token": "put the text in quotes",
+    "could not find expected ':'": "write the key, a colon, a space and the value",
     "mapping values are not allowed": "check the indentation, or put a text that contains ': ' in quotes",
 }
 
@@ -152,8 +154,9 @@ class Builder:
 
     def _invalid(self, error: yaml.MarkedYAMLError) -> LoadFailed:
         mark, context = error.problem_mark or error.context_mark, error.context_mark
-        # Something left open is noticed at the end of the text; where it begins helps more.
-        if mark and context and self._nothing_at(mark):
+        # Something left open is noticed at the end of the text, and a key without colon at what follows it; where it
+        # begins helps more.
+        if mark and context and (self._nothing_at(mark) or error.context == _SIMPLE_KEY):
             mark = context
         message = ": ".join(filter(None, (error.context, error.problem)))
         hint = next((hint for words, hint in _HINTS.items() if words in message), "")

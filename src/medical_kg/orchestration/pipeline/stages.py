@@ -120,7 +120,7 @@ def resolve(
         type_, wrong_type = _type(draft, registry, environments, tree)
         policy, wrong_policy = _policy(draft, type_, policies, tree)
         depends_on, wrong_dependencies = _dependencies(draft, names, tree)
-        done = configure(draft, type_, conditions, installation, tree) if type_ else Configured()
+        done = configure(draft, type_, conditions, installation, tree) if type_ and draft.config_read else Configured()
         problems += (*wrong_type, *wrong_policy, *wrong_dependencies, *done.problems)
         nodes.append(
             Node(
