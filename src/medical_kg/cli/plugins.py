@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medical_kg.cli import why
+from medical_kg.cli import new
+from medical_kg.cli import doctor, why
 from medical_kg.cli.doors import Door, door_named
 from medical_kg.cli.plugged import shadowed
 from medical_kg.cli.state import Json, State, state_of
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from medical_kg.orchestration.registry import Claim, Installation
 
 app = typer.Typer(help="See what is installed behind every door.", no_args_is_help=True)
+app.add_typer(new.app, name="new")
 
 COLUMNS = ("door", "name", "distribution", "version", "status", "object")
 
@@ -104,4 +106,5 @@ def _show(state: State, facts: Mapping[str, Any]) -> None:
     state.print()
 
 
+doctor.add_to(app)
 why.add_to(app)

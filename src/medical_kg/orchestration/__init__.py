@@ -18,6 +18,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from medical_kg.orchestration.api import Report, report, resume, signal, submit
     from medical_kg.orchestration.dagster.definitions import definitions
+    from medical_kg.orchestration.diagnosis import Finding, diagnose
+    from medical_kg.orchestration.inspection.diff import PipelineDiff, diff_pipelines
+    from medical_kg.orchestration.inspection.explain import Explanation, explain
+    from medical_kg.orchestration.inspection.reference import plugin_page
     from medical_kg.orchestration.registry import Installation, PluginSettings, Registry
     from medical_kg.orchestration.submissions import open_submission
     from medical_kg.orchestration.telemetry.events import Events
@@ -25,13 +29,20 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Events",
+    "Explanation",
+    "Finding",
     "Installation",
+    "PipelineDiff",
     "PluginSettings",
     "Registry",
     "Report",
     "Workspace",
     "definitions",
+    "diagnose",
+    "diff_pipelines",
+    "explain",
     "open_submission",
+    "plugin_page",
     "report",
     "resume",
     "signal",
@@ -41,6 +52,10 @@ __all__ = [
 _HOMES = {
     "medical_kg.orchestration.api": ("Report", "report", "resume", "signal", "submit"),
     "medical_kg.orchestration.dagster.definitions": ("definitions",),
+    "medical_kg.orchestration.diagnosis": ("Finding", "diagnose"),
+    "medical_kg.orchestration.inspection.diff": ("PipelineDiff", "diff_pipelines"),
+    "medical_kg.orchestration.inspection.explain": ("Explanation", "explain"),
+    "medical_kg.orchestration.inspection.reference": ("plugin_page",),
     "medical_kg.orchestration.registry": ("Installation", "PluginSettings", "Registry"),
     "medical_kg.orchestration.submissions": ("open_submission",),
     "medical_kg.orchestration.telemetry.events": ("Events",),

@@ -208,11 +208,7 @@ def find_claims(settings: PluginSettings, path: list[str] | None = None) -> Iter
     Where a distribution is installed twice, the first on the path (``sys.path`` unless given) counts, as for imports.
     """
     seen: set[str] = set()
-    for distribution in importlib.metadata.distributions(path=sys.path if path is None else path):
-        folder_name = _folder_name(distribution)
-        if folder_name in seen:
-            continue
-        seen.add(folder_name)
+    for distribution, folder_name in _distributions(path, seen):
         text, damage = _read(distribution, ENTRY_POINTS)
         # Most distributions have no plugin of ours; reading their metadata would be most of the cost of listing.
         if DOOR_PREFIX in text:
@@ -224,6 +220,23 @@ def find_claims(settings: PluginSettings, path: list[str] | None = None) -> Iter
                 yield from _claims_of(distribution, about, _entries(text), settings)
         elif damage:
             logger.warning("plugins of distribution %r, if it has any, cannot be listed: %s", folder_name, damage)
+
+
+def find_damaged(path: list[str] | None = None) -> Iterator[tuple[str, str]]:
+    """Give each distribution whose entry points cannot be read, so that it gives no claim either, and what is wrong."""
+    for distribution, folder_name in _distributions(path, set()):
+        text, damage = _read(distribution, ENTRY_POINTS)
+        if damage and DOOR_PREFIX not in text:
+            yield folder_name, damage
+
+
+def _distributions(path: list[str] | None, seen: set[str]) -> Iterator[tuple[importlib.metadata.Distribution, str]]:
+    """Give what is installed, with the name of its folder, each name once; ``seen`` has the names that were given."""
+    for distribution in importlib.metadata.distributions(path=sys.path if path is None else path):
+        folder_name = _folder_name(distribution)
+        if folder_name not in seen:
+            seen.add(folder_name)
+            yield distribution, folder_name
 
 
 def _folder_name(distribution: importlib.metadata.Distribution) -> str:

@@ -1,0 +1,5 @@
+"""What is wrong with the installed plugins, and what to do: every claim judged, every plugin tried in another process."""
+
+from medical_kg.orchestration.diagnosis.findings import Finding, diagnose
+
+__all__ = ["Finding", "diagnose"]
