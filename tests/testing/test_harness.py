@@ -11,6 +11,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from medical_kg import (
+    Attachment,
     Clause,
     Condition,
     ContractError,
@@ -30,7 +31,7 @@ from medical_kg import (
 from medical_kg.orchestration.contract.errors import PluginNotFound
 from medical_kg.orchestration.registry import Installation
 from medical_kg.orchestration.resilience import Backoff, Policy
-from medical_kg.testing import FakeClock, FakeFiles, FakeSignals, FakeWorkspace, run_stage
+from medical_kg.testing import FakeClock, FakeFiles, FakeSignals, FakeWorkspace, Told, run_stage
 
 
 class Word(BaseModel):
@@ -400,7 +401,12 @@ def test_fake_signals() -> None:
     assert not fake.holds(changed)
     assert FakeSignals({"x": 2}, baseline={"x": 1}).holds(changed)
     assert fake.tell("done", True, pipeline="p") == 1  # noqa: FBT003  # a signal's value
-    assert fake.told == [("done", True, "p")]
+    assert fake.told == [("done", True, "p", ())]
+    attached = (Attachment(uri="x:", media_type="a/b"),)
+    assert fake.tell("seen", 1, attachments=attached) == 1
+    assert fake.told[-1] == Told("seen", 1, None, attached)
+    assert (fake.all()["seen"].value, fake.all()["seen"].attachments) == (1, attached)
+    assert set(fake.all()) == {"x", "seen"}, "what other pipelines were told is not among its own signals"
 
 
 def test_fake_files() -> None:

@@ -13,27 +13,37 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from medical_kg.testing.case import StageCase
     from medical_kg.testing.events import RecordedEvents
-    from medical_kg.testing.fakes import FakeClock, FakeFiles, FakeSignals, FakeWorkspace
+    from medical_kg.testing.fakes import FakeClock, FakeFiles, FakeSignals, FakeWorkspace, Told
     from medical_kg.testing.harness import StageRun, run_stage
+    from medical_kg.testing.http import Answer, FakeHttp, Request
+    from medical_kg.testing.pipelines import PipelineRun, run_pipeline
     from medical_kg.testing.state import StateView
 
 __all__ = [
+    "Answer",
     "FakeClock",
     "FakeFiles",
+    "FakeHttp",
     "FakeSignals",
     "FakeWorkspace",
+    "PipelineRun",
     "RecordedEvents",
+    "Request",
     "StageCase",
     "StageRun",
     "StateView",
+    "Told",
+    "run_pipeline",
     "run_stage",
 ]
 
 _HOMES = {
     "case": ("StageCase",),
     "events": ("RecordedEvents",),
-    "fakes": ("FakeClock", "FakeFiles", "FakeSignals", "FakeWorkspace"),
+    "fakes": ("FakeClock", "FakeFiles", "FakeSignals", "FakeWorkspace", "Told"),
     "harness": ("StageRun", "run_stage"),
+    "http": ("Answer", "FakeHttp", "Request"),
+    "pipelines": ("PipelineRun", "run_pipeline"),
     "state": ("StateView",),
 }
 

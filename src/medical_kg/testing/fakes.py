@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from medical_kg.orchestration.contract import Attachment, Condition, Signal, StoredFile
 from medical_kg.orchestration.contract.errors import StorageError
@@ -38,14 +38,26 @@ class FakeClock:
         self.time += seconds
 
 
+class Told(NamedTuple):
+    """A signal that a stage told; ``pipeline`` is None where it told its own submission."""
+
+    name: str
+    value: Any
+    pipeline: str | None = None
+    attachments: tuple[Attachment, ...] = ()
+
+
 @dataclass
 class FakeSignals:
-    """Service ``signals`` from plain values; ``told`` keeps what the stage told, as (name, value, pipeline)."""
+    """Service ``signals`` from plain values; ``told`` keeps what the stage told.
+
+    What it tells its own submission is among the signals from then on, as in the engine.
+    """
 
     values: Mapping[str, Any] = field(default_factory=dict)
     baseline: Mapping[str, Any] | None = None
     attachments: Mapping[str, tuple[Attachment, ...]] = field(default_factory=dict)
-    told: list[tuple[str, Any, str | None]] = field(default_factory=list)
+    told: list[Told] = field(default_factory=list)
 
     def all(self) -> Mapping[str, Signal]:
         """Return the signals."""
@@ -62,8 +74,11 @@ class FakeSignals:
         self, name: str, value: Any, *, attachments: Iterable[Attachment] = (), pipeline: str | None = None
     ) -> int:
         """Note what was told."""
-        del attachments
-        self.told.append((name, value, pipeline))
+        said = Told(name, value, pipeline, tuple(attachments))
+        self.told.append(said)
+        if pipeline is None:
+            self.values = {**self.values, name: value}
+            self.attachments = {**self.attachments, name: said.attachments}
         return 1
 
 
