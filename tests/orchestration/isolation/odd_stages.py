@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 import signal
 import subprocess
@@ -79,7 +80,7 @@ def do(config: Config, ident: str) -> None:  # noqa: C901, PLR0912  # a list of 
         case "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         case "complain":
-            print("something is wrong with", ident, file=sys.stderr)
+            sys.stderr.write(f"something is wrong with {ident}\n")
             os._exit(4)
         case "loop":
             while True:
@@ -89,6 +90,11 @@ def do(config: Config, ident: str) -> None:  # noqa: C901, PLR0912  # a list of 
         case "hog":
             kept = [bytearray(50_000_000) for _ in range(1000)]
             del kept
+        case "share":
+            shared = mmap.mmap(-1, 1 << 30)
+            for at in range(0, 1 << 30, 4096):
+                shared[at] = 1
+            time.sleep(600)
         case "raise":
             raise ValueError(f"{ident} is bad")
         case "reject":
@@ -98,7 +104,7 @@ def do(config: Config, ident: str) -> None:  # noqa: C901, PLR0912  # a list of 
         case "pass-once" if times == 1:
             raise TransientError("busy")
         case "print":
-            print("printed", ident)
+            print("printed", ident)  # noqa: T201  # what is tested
             sys.stdout.flush()
             os.write(1, b"written\n")
             subprocess.run([sys.executable, "-c", "print('from a child')"], check=True)

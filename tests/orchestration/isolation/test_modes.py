@@ -114,7 +114,9 @@ def test_what_a_worker_prints_and_logs_is_in_the_log(place: Any, caplog: pytest.
     printed = [record.getMessage() for record in caplog.records if record.name == "medical_kg.worker"]
     assert {"printed w0", "written", "from a child"} <= set(printed)
     said = [record for record in caplog.records if record.getMessage() == "shouting w1"]
-    assert [(one.levelname, one.name, one.stage) for one in said] == [("WARNING", "medical_kg.stage.odd-shout", "shout")]
+    assert [(one.levelname, one.name, one.stage) for one in said] == [
+        ("WARNING", "medical_kg.stage.odd-shout", "shout")
+    ]
 
 
 def test_a_stage_is_opened_once_for_all_batches_and_closed(place: Any) -> None:

@@ -102,10 +102,10 @@ class Items(Watched):
             return self._before(place)  # type: ignore[no-any-return]  # what the function returned
         self.at(place, self._used.get(place, 0))
         try:
-            result = self._results.whole(self._bounded(place, function, args, kwargs))
+            result = self._bounded(place, function, args, kwargs)
         except FATAL:
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             failure = Failure.of(self._key, group[0], error)
             self._note(place, {"failure": failure.plain()})
             raise Recorded(failure) from error
@@ -118,7 +118,9 @@ class Items(Watched):
         if used := self._used.get(place, 0):
             self._policy = policy.model_copy(update={"max_attempts": policy.max_attempts - used})
         try:
-            return super().__call__(function, *args, **kwargs)
+            return super().__call__(
+                lambda *given, **more: self._results.whole(function(*given, **more)), *args, **kwargs
+            )
         finally:
             self._policy = policy
 
