@@ -7,10 +7,12 @@ as an installer leaves them, and ``test_peer_guards.py`` shows each of them fail
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -148,15 +150,20 @@ def test_05_what_is_denied_is_never_imported(cli: Cli, package: Package, here: P
     assert listed(cli)["f5-sick", "sick"]["status"] == "blocked"
 
 
-def test_06_a_damaged_distribution_spoils_no_listing_and_no_check(cli: Cli, package: Package, here: Path) -> None:
+def test_06_a_damaged_distribution_spoils_no_listing_and_no_check(
+    program: Callable[..., CompletedProcess[str]], package: Package, here: Path
+) -> None:
     """``plugins list`` and ``pipelines check`` work beside a distribution whose metadata cannot be read."""
-    folder = package("f6-torn", {STAGES: {"torn": "f6_torn:Torn"}})
-    path = folder / "f6_torn-1.5.dist-info" / "entry_points.txt"
-    path.write_bytes(path.read_bytes() + b"\xff\xfe = nonsense\n")
-    package("f6-good", {STAGES: {"good": "f6_good:Good"}}, plain("good"))
-    rows = listed(cli)
-    assert (rows["f6-torn", "torn"]["status"], rows["f6-good", "good"]["status"]) == ("broken", "installed")
-    assert problems(cli, pipeline(here, "name: a, type: good")) == {}
+    torn = package("f6-torn", {STAGES: {"torn": "f6_torn:Torn"}})
+    path = torn / "f6_torn-1.5.dist-info" / "entry_points.txt"
+    path.write_bytes(path.read_bytes() + b"\xff\xfe = nonsense\nneither this\n")
+    good = package("f6-good", {STAGES: {"good": "f6_good:Good"}}, plain("good"))
+    folders = os.pathsep.join(filter(None, (str(torn), str(good), os.environ.get("PYTHONPATH"))))
+    shown = program("plugins", "list", "--door", "stages", "--json", PYTHONPATH=folders)
+    status = {row["name"]: row["status"] for row in json.loads(shown.stdout)}
+    assert (status["torn"], status["good"]) == ("broken", "installed")
+    checked = program("pipelines", "check", pipeline(here, "name: a, type: good"), PYTHONPATH=folders)
+    assert (checked.returncode, checked.stdout.split()[-1]) == (0, "ok")
 
 
 def test_07_every_problem_of_a_config_is_told_at_once_and_in_its_place(cli: Cli, package: Package, here: Path) -> None:

@@ -19,6 +19,9 @@ def main() -> None:
         # Who stops a service sends SIGTERM, and means Ctrl-C.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         _give_streams()
+        # At its first model pydantic asks every installed distribution for plugins of its own, which ends the program
+        # where one has a damaged entry_points.txt, before ours could be listed. Who wants pydantic's says so: "".
+        os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
         from medical_kg.cli.app import app
 
         app(prog_name="medical-kg")
