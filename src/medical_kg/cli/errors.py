@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from medical_kg.cli.state import State
 
 DONE, FAILED, WRONG_REQUEST, WAITING, DEAD_LETTERS = range(5)
+DIFFERENT = 1
+"""Of ``pipelines diff --exit-code`` only, as of ``diff``."""
 
 MEANINGS = {
     DONE: "done",
-    FAILED: "failed: a stage, a plugin or the storage; the message says which",
+    FAILED: "failed: a stage, a plugin or the storage; the message says which (with `pipelines diff --exit-code`: the two "
+    "differ)",
     WRONG_REQUEST: "wrong request: an unknown name, an invalid pipeline, wrong settings or options, missing input",
     WAITING: "not finished: a batch waits for a signal or a time, or another process holds it",
     DEAD_LETTERS: "done, but with dead letters (only with `--strict`; without it that is 0 and a warning)",

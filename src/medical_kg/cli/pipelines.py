@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from medical_kg.cli.errors import WRONG_REQUEST
+from medical_kg.cli.errors import DIFFERENT, WRONG_REQUEST
 from medical_kg.cli.output import plural
 from medical_kg.cli.state import Json, State, state_of
 from medical_kg.orchestration.contract.errors import PipelineNotFound
@@ -114,6 +114,29 @@ def draw_pipeline(
         state.print_json({"pipeline": plan.name, "format": form, "graph": drawn})
     else:
         typer.echo(drawn, nl=False)
+
+
+@app.command("diff")
+def diff_two(
+    ctx: typer.Context,
+    old: Annotated[str, typer.Argument(metavar="OLD", help="A pipeline's name, or the path of its file.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The same, of the version to compare with.")],
+    *,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="End with 1 when they differ, as diff does.")] = False,
+    json: Json = False,
+) -> None:
+    """Compare two versions of a pipeline: what differs, and what a batch in flight will run again.
+
+    Nothing is run and nothing is written.
+    """
+    from medical_kg.cli.inspection import show_diff
+    from medical_kg.orchestration.inspection.diff import diff_pipelines
+
+    state = state_of(ctx, json=json)
+    found = diff_pipelines(state.place, old, new)
+    show_diff(state, found)
+    if exit_code and not found.equal:
+        raise typer.Exit(DIFFERENT)
 
 
 @app.command("schema")

@@ -96,6 +96,31 @@ def _show_head(state: State, report: Report) -> None:
     state.print()
 
 
+@app.command("explain")
+def explain_batch(
+    ctx: typer.Context,
+    batch: Annotated[str, typer.Argument(metavar="BATCH", help="A batch's id, or a submission's for all its batches.")],
+    stage: Annotated[str | None, typer.Argument(metavar="[STAGE]", help="Only this stage.")] = None,
+    *,
+    json: Json = False,
+) -> None:
+    """Explain why each stage of a batch ran, was reused, waits or was skipped, and what a resume would run again.
+
+    What the ledger holds is compared with the pipeline's current file and the installed plugins. Nothing is run and
+    nothing is written.
+    """
+    from medical_kg.cli.errors import tell
+    from medical_kg.cli.inspection import show_explanation
+    from medical_kg.orchestration.inspection.explain import explain
+
+    state = state_of(ctx, json=json)
+    found = explain(state.workspace, batch, stage)
+    show_explanation(state, found)
+    if found.problem is not None:
+        state.note("the stages are told as the ledger has them; the pipeline as it is now cannot be compared:")
+        raise typer.Exit(tell(found.problem, state))
+
+
 @app.command("dead-letters")
 def list_dead_letters(
     ctx: typer.Context,

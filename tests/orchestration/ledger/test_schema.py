@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -20,6 +21,7 @@ from sqlalchemy.exc import IntegrityError
 from medical_kg.orchestration.contract import SystemClock, database
 from medical_kg.orchestration.contract.database import reading, writing
 from medical_kg.orchestration.contract.errors import SchemaTooNew, StorageError, TransientError
+from medical_kg.orchestration.ledger.contract import FingerprintParts
 from medical_kg.orchestration.ledger.sql import SqlLedger, open_ledger
 from medical_kg.orchestration.ledger.tables import HISTORY, METADATA, SCHEMA, VERSION_TABLE
 
@@ -108,6 +110,44 @@ def test_a_newer_schema_is_refused_with_advice(empty_database: Path, tmp_path: P
         open_ledger(f"sqlite:///{path}")
     assert (caught.value.found, caught.value.known) == ("9999", SCHEMA)
     assert query(path, f"SELECT version_num FROM {VERSION_TABLE}") == [("9999",)]
+
+
+def first_schema(path: Path) -> None:
+    """Make a database as the first release made it."""
+    engine = create_engine(f"sqlite:///{path}")
+    config = Config()
+    config.set_main_option("script_location", "medical_kg.orchestration.ledger:migrations")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    engine.dispose()
+
+
+def test_a_database_of_the_first_schema_is_upgraded_with_all_it_holds(tmp_path: Path, make: Any) -> None:
+    """Its stage results are readable, without the parts of their fingerprints; new ones have them."""
+    old, new = tmp_path / "old.db", tmp_path / "new.db"
+    first_schema(old)
+    ledger = open_ledger(f"sqlite:///{new}")
+    batch = ledger.claim(ledger.batches(ledger.open_submission(make.new())[0].id)[0].id, "ana", lease_seconds=60)
+    parts = FingerprintParts(
+        type="chunk", distribution="x", version="1", config={"a": 1}, conditions={}, inputs={"k": ("d",)}, digests={}
+    )
+    ledger.commit(make.record(batch.id, parts=parts), batch.generation)
+    assert ledger.results(batch.id)["chunk"].parts == parts
+    ledger.close()
+    with closing(sqlite3.connect(old)) as connection:
+        connection.execute("ATTACH ? AS new", (str(new),))
+        for table in ("submissions", "batches", "stage_results", "history"):
+            names = ", ".join(row[1] for row in connection.execute(f"PRAGMA main.table_info({table})"))
+            connection.execute(f"INSERT INTO main.{table} ({names}) SELECT {names} FROM new.{table}")
+        connection.commit()
+    upgraded = open_ledger(f"sqlite:///{old}")
+    assert query(old, f"SELECT version_num FROM {VERSION_TABLE}") == [(SCHEMA,)]
+    assert upgraded.results(batch.id) == {"chunk": make.record(batch.id)}
+    upgraded.commit(make.record(batch.id, "embed", parts=parts), batch.generation)
+    assert upgraded.results(batch.id)["embed"].parts == parts
+    upgraded.close()
+    assert shape(old) == shape(new)
 
 
 OPEN = "import sys; from medical_kg.orchestration.ledger.sql import open_ledger; open_ledger(sys.argv[1]); "
