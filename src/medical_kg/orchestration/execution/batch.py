@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -79,7 +80,7 @@ class BatchRun:
         }
 
     def context(self, planned: PlannedStage) -> StageContext:
-        """Return what the stage is told."""
+        """Return what the stage is told: copies, so that what it does to them stays with it."""
         ids = {"submission_id": self.submission.id, "batch_id": self.batch.id, "stage": planned.name}
         return StageContext(
             pipeline=self.plan.name,
@@ -88,10 +89,10 @@ class BatchRun:
             batch_id=self.batch.id,
             tenant=self.submission.tenant,
             sequence=self.submission.sequence,
-            config=planned.config,
+            config=planned.config.model_copy(deep=True),
             logger=logging.LoggerAdapter(logging.getLogger(f"medical_kg.stage.{planned.type.name}"), ids),
-            input=self.submission.input,
-            conditions=self.plan.conditions,
+            input=deepcopy(dict(self.submission.input)),
+            conditions=dict(self.plan.conditions),
             services=self.services(self, planned),
             clock=self.clock,
         )

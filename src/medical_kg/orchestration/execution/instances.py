@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from medical_kg.orchestration.contract.errors import StageError
+from medical_kg.orchestration.contract.foreign import said, trace_of
+from medical_kg.orchestration.interruption import watched
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.contract import Stage, StageContext
@@ -42,7 +44,8 @@ class Instances:
             idle = self._idle.setdefault(key, [])
             stage = idle.pop() if idle else None
         if stage is None:
-            stage = planned.type.cls(planned.config)
+            # A config of its own: the plan's is part of fingerprints, and of other stages' of this type.
+            stage = planned.type.cls(planned.config.model_copy(deep=True))
             guard(stage.open, ctx)
         try:
             yield stage
@@ -103,7 +106,12 @@ class Instances:
 
 
 def _close(stage: Stage[Any]) -> None:
-    try:
-        stage.close()
-    except Exception:
-        logger.exception("close() of stage type %r failed", stage.metadata.stage_type)
+    with watched() as watch:
+        try:
+            stage.close()
+        except BaseException as error:  # noqa: BLE001  # a plugin may raise anything; the others are to be closed
+            watch.check()
+            name = type(stage).metadata.stage_type
+            logger.error(  # noqa: TRY400  # its traceback is told in bounded, printable text
+                "close() of stage type %r failed: %s\n%s", name, said(error), trace_of(error)
+            )

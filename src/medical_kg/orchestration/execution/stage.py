@@ -5,15 +5,19 @@ bind inputs → reuse the checkpoint if its fingerprint still fits → guard →
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from medical_kg.orchestration.contract.errors import LedgerError, WaitTimedOut
+from medical_kg.orchestration.contract.foreign import said
 from medical_kg.orchestration.execution.batch import Outcome
 from medical_kg.orchestration.execution.calling import call, pull
 from medical_kg.orchestration.execution.fingerprint import fingerprint_of, rerun_note, why_not_reused
 from medical_kg.orchestration.execution.isolated import work
+from medical_kg.orchestration.execution.sharing import handing
 from medical_kg.orchestration.execution.storing import Made, joined, store
+from medical_kg.orchestration.interruption import watched
 from medical_kg.orchestration.isolation import RemoteStageType
 from medical_kg.orchestration.ledger.contract import DeadLetter, NextBatch, Note, OutputRef, StageRecord, Wait
 from medical_kg.orchestration.resilience import Guard
@@ -39,18 +43,21 @@ if TYPE_CHECKING:
 def execute_stage(run: BatchRun, name: str) -> Outcome:
     """Run one stage of a batch, or reuse its stored result, and commit what came of it.
 
-    A stage's own failure is committed and returned as an outcome.
+    A stage's own failure is committed and returned as an outcome, whatever it raised.
 
     Raises:
         LedgerError: the ledger refused the commit (e.g. ``StaleGeneration``); nothing was changed.
+        BaseException: what the handler of a signal raised: Ctrl-C, or Dagster's own word for it.
     """
     execution = _Execution(run, run.plan.stage(name))
-    try:
-        return execution.run()
-    except LedgerError:
-        raise
-    except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin may raise anything; it fails this stage only
-        return execution.fail(error)
+    with watched() as watch:
+        try:
+            return execution.run()
+        except LedgerError:
+            raise
+        except BaseException as error:  # noqa: BLE001  # a plugin may raise anything; it fails this stage only
+            watch.check()
+            return execution.fail(error)
 
 
 class _Execution:
@@ -96,12 +103,18 @@ class _Execution:
         }
 
     def _value(self, key: StateKey[Any], ref: OutputRef) -> Any:
-        run = self._batch_run
+        """Return a stored value as one reader gets it: nothing it does to it reaches another."""
+        values, hand = self._batch_run.values, handing(key)
         # By key as well: equal bytes may stand for records of different types.
-        if (key.name, ref.digest) not in run.values:
-            assert key.codec is not None  # noqa: S101  # a state key always has one once it is made
-            run.values[key.name, ref.digest] = key.codec.decode(run.checkpoints.get(ref.digest, ref.suffix))
-        return run.values[key.name, ref.digest]
+        place = (key.name, ref.digest)
+        if hand is not None and place in values:
+            return hand(values[place])
+        assert key.codec is not None  # noqa: S101  # a state key always has one once it is made
+        value = key.codec.decode(self._batch_run.checkpoints.get(ref.digest, ref.suffix))
+        if hand is None:
+            return value
+        values[place] = value
+        return hand(value)
 
     def _work(self, refs: Mapping[str, list[OutputRef]], mark: str) -> Outcome:
         run, planned = self._batch_run, self._planned
@@ -112,7 +125,11 @@ class _Execution:
         if isinstance(planned.type, RemoteStageType):
             made = work(run, planned, refs, ctx, self._retried)
         else:
-            made = self._work_here(refs, ctx)
+            try:
+                made = self._work_here(refs, ctx)
+            except LedgerError as error:
+                # The stage's own, or of a service it asked. If the batch is lost, the commit of this failure says so.
+                return self.fail(error)
         if made.overran:
             run.events.emit(CallOverran(**run.about(planned), calls=made.overran))
         if made.waiting is not None:
@@ -135,14 +152,15 @@ class _Execution:
             return Made(waiting=called.waiting, overran=guard.overran)
         outputs, counts = store(self._metadata, called, run.checkpoints.put)
         for key, value in called.output.items():
-            run.values[key.name, outputs[key.name].digest] = value
+            if hand := handing(key):
+                # The stage may have kept what it gave.
+                run.values[key.name, outputs[key.name].digest] = hand(value)
         return Made(outputs, counts, called.failures, None, called.cursor, guard.overran)
 
     def _retried(self, attempt: int, delay: float, error: BaseException) -> None:
         run = self._batch_run
-        said = f"{type(error).__name__}: {error}"
-        self._notes.append(Note(event="retrying", reason=said, detail={"attempt": attempt}))
-        run.events.emit(CallRetried(**run.about(self._planned), attempt=attempt, delay=delay, error=said))
+        self._notes.append(Note(event="retrying", reason=said(error), detail={"attempt": attempt}))
+        run.events.emit(CallRetried(**run.about(self._planned), attempt=attempt, delay=delay, error=said(error)))
 
     def _wait(self, waiting: Waiting, former: Wait | None, mark: str) -> Outcome:
         run, planned = self._batch_run, self._planned
@@ -160,13 +178,13 @@ class _Execution:
         record = self._record("waiting", mark)
         run.ledger.commit(record, run.batch.generation, notes=self._notes, wait=wait)
         counts_from = former or wait
-        said = StagePaused(**run.about(planned), condition=str(waiting.condition), deadline_at=counts_from.deadline_at)
-        run.events.emit(said)
+        condition, deadline = str(waiting.condition), counts_from.deadline_at
+        run.events.emit(StagePaused(**run.about(planned), condition=condition, deadline_at=deadline))
         return Outcome(planned.name, "waiting", record)
 
     def _complete(self, made: Made, mark: str) -> Outcome:
         run, planned = self._batch_run, self._planned
-        letters = [self._dead_letter(failure) for failure in made.failures]
+        letters = [self._dead_letter(ident, failure) for ident, failure in _told_apart(made.failures)]
         record = self._record("completed", mark, outputs=made.outputs, counts=made.counts, dead_letters=len(letters))
         run.ledger.commit(
             record,
@@ -176,8 +194,8 @@ class _Execution:
             next_batch=None if made.cursor is None else NextBatch(cursor=made.cursor),
         )
         for letter in letters:
-            said = f"{letter.error}: {letter.message}"
-            run.events.emit(ItemDeadLettered(**run.about(planned), item_id=letter.item_id, error=said))
+            told = f"{letter.error}: {letter.message}"
+            run.events.emit(ItemDeadLettered(**run.about(planned), item_id=letter.item_id, error=told))
         run.events.emit(
             StageCompleted(
                 **run.about(planned),
@@ -189,13 +207,13 @@ class _Execution:
         )
         return Outcome(planned.name, "completed", record)
 
-    def _dead_letter(self, failure: Failure) -> DeadLetter:
+    def _dead_letter(self, ident: str, failure: Failure) -> DeadLetter:
         run = self._batch_run
         return DeadLetter(
             submission_id=run.submission.id,
             batch_id=run.batch.id,
             stage=self._planned.name,
-            item_id=failure.item_id,
+            item_id=ident,
             root=failure.root,
             error=failure.error,
             message=failure.message,
@@ -206,10 +224,10 @@ class _Execution:
     def fail(self, error: BaseException) -> Outcome:
         """Commit the stage's failure; the batch fails with it."""
         run, planned = self._batch_run, self._planned
-        said = f"{type(error).__name__}: {error}"
-        record = self._record("failed", "", error=said)
+        told = said(error)
+        record = self._record("failed", "", error=told)
         run.ledger.commit(record, run.batch.generation, notes=self._notes)
-        run.events.emit(StageFailed(**run.about(planned), error=said))
+        run.events.emit(StageFailed(**run.about(planned), error=told))
         return Outcome(planned.name, "failed", record, error)
 
     def _record(self, status: StageStatus, mark: str, **more: Any) -> StageRecord:
@@ -228,6 +246,15 @@ class _Execution:
             finished_at=run.clock.now(),
             **more,
         )
+
+
+def _told_apart(failures: Iterable[Failure]) -> Iterator[tuple[str, Failure]]:
+    """Give each failure with an id of its own: the ledger keeps one dead letter per id, and none may be lost."""
+    seen: Counter[str] = Counter()
+    for failure in failures:
+        seen[failure.item_id] += 1
+        again = seen[failure.item_id]
+        yield (failure.item_id if again == 1 else f"{failure.item_id}#{again}"), failure
 
 
 def _is_done(record: StageRecord | None) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from medical_kg.orchestration.contract.errors import ContractError
+from medical_kg.orchestration.contract.foreign import said
 from medical_kg.orchestration.execution.calling import Called, Failure, count
 from medical_kg.orchestration.ledger.contract import OutputRef
 
@@ -65,7 +66,7 @@ def _encode(metadata: StageMetadata, key: StateKey[Any], called: Called) -> byte
         return key.codec.encode(called.output[key])
     except Exception as error:
         if metadata.mode != "item":
-            what = f"{key.name!r} cannot be stored: {type(error).__name__}: {error}"
+            what = f"{key.name!r} cannot be stored: {said(error)}"
             raise ContractError(f"stage type {metadata.stage_type!r}", what, key=key.name) from error
     kept = []
     for record in called.output[key]:

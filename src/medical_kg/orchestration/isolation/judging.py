@@ -10,6 +10,8 @@ from pydantic import BaseModel, ValidationError
 
 from medical_kg.orchestration.contract import ConditionRef, PluginName
 from medical_kg.orchestration.contract.errors import PluginError, PluginNotFound
+from medical_kg.orchestration.contract.foreign import message_of, said
+from medical_kg.orchestration.interruption import watched
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.contract import NamedCondition
@@ -58,7 +60,22 @@ def judge(
     conditions: Mapping[str, NamedCondition],
     installation: Installation,
 ) -> Verdict:
-    """Validate and complete the config of a stage, and look up the plugins it names."""
+    """Validate and complete the config of a stage, and look up the plugins it names; whatever its code raises is told."""
+    with watched() as watch:
+        try:
+            return _judge(type_, given, stage, conditions, installation)
+        except BaseException as error:  # noqa: BLE001  # a plugin's code may raise anything
+            watch.check()
+            return Verdict(failed=f"raised {said(error)}")
+
+
+def _judge(
+    type_: StageType,
+    given: Mapping[str, Any],
+    stage: str,
+    conditions: Mapping[str, NamedCondition],
+    installation: Installation,
+) -> Verdict:
     model = type_.metadata.config_model
     try:
         config = model.model_validate(given)
@@ -67,9 +84,7 @@ def judge(
     except ValidationError as error:
         return Verdict(errors=tuple(details_of(error, model)))
     except ValueError as error:
-        return Verdict(refused=str(error))
-    except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin's code may raise anything
-        return Verdict(failed=f"raised {type(error).__name__}: {error}")
+        return Verdict(refused=message_of(error))
     if not isinstance(config, model):
         return Verdict(failed=f"configure() returned {type(config).__name__}, not {model.__name__}")
     return Verdict(
@@ -131,6 +146,11 @@ def _references(value: Any, annotation: Any, loc: Loc) -> Iterator[_Reference]:
     elif isinstance(value, (Mapping, list, tuple, set, frozenset)):
         for key, inner in value.items() if isinstance(value, Mapping) else enumerate(value):
             yield from _references(inner, annotation, (*loc, key))
+
+
+def plugins_named(config: BaseModel) -> list[tuple[str, str]]:
+    """Return the plugins that a config names, as door and name."""
+    return [(one.door, one.name) for one in _references(config, None, ()) if one.door is not None]
 
 
 def _named(value: str, markers: list[Any], loc: Loc) -> Iterator[_Reference]:
