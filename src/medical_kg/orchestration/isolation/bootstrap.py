@@ -6,23 +6,31 @@ that package and two pure ones it needs, nothing else of the engine's environmen
 Arguments: the number of the socket, that of the lifeline, and the settings as JSON.
 """
 
+from __future__ import annotations
+
 import importlib.util
 import json
 import sys
+from importlib.machinery import ModuleSpec
 
 NEEDED = (3, 11)
 
 
-def lend(name: str, place: str) -> None:
-    """Make a package of the engine importable under its name, where there is none."""
-    if importlib.util.find_spec(name) is not None:
-        return
-    init = place + "/__init__.py"
-    spec = importlib.util.spec_from_file_location(name, init, submodule_search_locations=[place])
-    assert spec is not None and spec.loader is not None  # noqa: PT018, S101  # so it is for a file of Python
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
+class Lent:
+    """Finds the engine's packages under their names. It is asked last, so what is installed here comes first."""
+
+    def __init__(self, places: dict[str, str]) -> None:
+        """Keep the folder of each package."""
+        self.places = places
+
+    def find_spec(self, fullname: str, *_: object) -> ModuleSpec | None:
+        """Return where a package is, as importlib asks for it."""
+        if fullname not in self.places:
+            return None
+        place = self.places[fullname]
+        return importlib.util.spec_from_file_location(
+            fullname, place + "/__init__.py", submodule_search_locations=[place]
+        )
 
 
 def main() -> None:
@@ -33,8 +41,7 @@ def main() -> None:
     told = json.loads(sys.argv[3])
     # A file's folder comes first on the path; its modules are no top-level ones.
     sys.path[:] = told["path"] if told["path"] is not None else sys.path[1:]
-    for name, place in told["lent"].items():
-        lend(name, place)
+    sys.meta_path.append(Lent(told["lent"]))
     try:
         from medical_kg.orchestration.worker.program import serve
     except ImportError as error:
