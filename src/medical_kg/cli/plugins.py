@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medical_kg.cli import new
-from medical_kg.cli import doctor, why
+from medical_kg.cli import doctor, lock, new, why
 from medical_kg.cli.doors import Door, door_named
 from medical_kg.cli.plugged import shadowed
 from medical_kg.cli.state import Json, State, state_of
@@ -63,11 +62,18 @@ def show_plugin(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A plugin's name, or distribution:name.")],
     *,
     door: Door = None,
+    docs: Annotated[bool, typer.Option("--docs", help="Print its page of reference, in Markdown.")] = False,
     json: Json = False,
 ) -> None:
     """Load a plugin and show what it is: its metadata, config, and where it comes from."""
     state = state_of(ctx, json=json)
     doors = _doors_with(state.plugins, name, door)
+    if docs:
+        from medical_kg.orchestration.inspection.reference import plugin_page
+
+        pages = [plugin_page(state.plugins, found, name) for found in doors]
+        state.print_json([*map(str, pages)]) if state.json else state.print("\n".join(pages).rstrip())
+        return
     from medical_kg.cli.describe import describe
 
     described = [describe(state.plugins, found, name) for found in doors]
@@ -99,12 +105,15 @@ def _show(state: State, facts: Mapping[str, Any]) -> None:
             state.print(f"  {name + ':':<15} {shown}")
     if config := facts.get("config"):
         state.print("  config:")
-        rows = [("  ", one["field"], one["type"], one["default"], one["description"]) for one in config]
-        state.print_table(("  ", "field", "type", "default", "description"), rows)
+        rows = [
+            ("  ", one["field"], one["type"], one["default"], one["constraints"], one["description"]) for one in config
+        ]
+        state.print_table(("  ", "field", "type", "default", "must be", "description"), rows)
     elif facts["door"] == STAGES:
         state.print(f"  {'config:':<15} none")
     state.print()
 
 
 doctor.add_to(app)
+lock.add_to(app)
 why.add_to(app)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from medical_kg.orchestration.inspection.diff import PipelineDiff, diff_pipelines
     from medical_kg.orchestration.inspection.explain import Explanation, explain
     from medical_kg.orchestration.inspection.reference import plugin_page
+    from medical_kg.orchestration.lock import lock_plugins, verify_plugins
     from medical_kg.orchestration.registry import Installation, PluginSettings, Registry
     from medical_kg.orchestration.submissions import open_submission
     from medical_kg.orchestration.telemetry.events import Events
@@ -41,12 +42,14 @@ __all__ = [
     "diagnose",
     "diff_pipelines",
     "explain",
+    "lock_plugins",
     "open_submission",
     "plugin_page",
     "report",
     "resume",
     "signal",
     "submit",
+    "verify_plugins",
 ]
 
 _HOMES = {
@@ -56,6 +59,7 @@ _HOMES = {
     "medical_kg.orchestration.inspection.diff": ("PipelineDiff", "diff_pipelines"),
     "medical_kg.orchestration.inspection.explain": ("Explanation", "explain"),
     "medical_kg.orchestration.inspection.reference": ("plugin_page",),
+    "medical_kg.orchestration.lock": ("lock_plugins", "verify_plugins"),
     "medical_kg.orchestration.registry": ("Installation", "PluginSettings", "Registry"),
     "medical_kg.orchestration.submissions": ("open_submission",),
     "medical_kg.orchestration.telemetry.events": ("Events",),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from medical_kg.orchestration.contract import Attachment, Signal
 from medical_kg.orchestration.ledger.contract import UNFINISHED, Batch, StageRecord, Submission
-from medical_kg.orchestration.runner import Engine, PlainEngine, drain
+from medical_kg.orchestration.runner import Engine, PlainEngine, drain, plan_to_run
 from medical_kg.orchestration.submissions import open_submission, this_actor
 
 if TYPE_CHECKING:
@@ -92,14 +92,16 @@ def resume(
 
     Raises:
         RecordNotFound: there is no such submission.
-        PipelineInvalid: its pipeline no longer passes the check.
+        PipelineInvalid: its pipeline no longer passes the check; nothing was changed.
+        LockMismatch: the plugins differ from their lock, and the settings refuse that; nothing was changed.
     """
     submission = workspace.ledger.submission(submission_id)
-    for batch in workspace.ledger.batches(submission.id):
-        if batch.status == "failed":
-            workspace.ledger.reopen(batch.id, this_actor())
     if submission.status in UNFINISHED:
-        drain(workspace, submission.id, make_engine(workspace, engine), events)
+        plan = plan_to_run(workspace, submission.id)
+        for batch in workspace.ledger.batches(submission.id):
+            if batch.status == "failed":
+                workspace.ledger.reopen(batch.id, this_actor())
+        drain(workspace, submission.id, make_engine(workspace, engine), events, plan)
     return report(workspace, submission.id)
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from medical_kg.orchestration.contract.errors import BatchHeld, LedgerError, MedicalKGError
 from medical_kg.orchestration.execution import BatchRun, Instances, Outcome, execute_stage
+from medical_kg.orchestration.lock import check_plan
 from medical_kg.orchestration.pipeline.catalog import load_plan
 from medical_kg.orchestration.telemetry.events import BatchSettled, BatchStarted, Events
 from medical_kg.orchestration.workspace import LEASE_SECONDS
@@ -96,17 +97,25 @@ def _is_ready(stage: PlannedStage, started: set[str], done: set[str]) -> bool:
     return stage.name not in started and done.issuperset(stage.depends_on)
 
 
-def drain(workspace: Workspace, submission_id: str, engine: Engine, events: Events | None = None) -> None:
+def drain(
+    workspace: Workspace,
+    submission_id: str,
+    engine: Engine,
+    events: Events | None = None,
+    plan: Plan | None = None,
+) -> None:
     """Run the ready batches of a submission, one after the other, until none is left; then close the engine.
 
-    A batch that another run has been quicker to take is left to it.
+    A batch that another run has been quicker to take is left to it. ``plan`` is what ``plan_to_run`` gave, if the caller
+    has asked already.
 
     Raises:
         PipelineInvalid: the pipeline's file no longer passes the check; nothing was changed.
+        LockMismatch: the plugins differ from their lock, and the settings refuse that; nothing was changed.
         LedgerError: another run took a batch over.
     """
     ledger, instances = workspace.ledger, Instances()
-    plan = plan_of(workspace, submission_id)
+    plan = plan or plan_to_run(workspace, submission_id)
     try:
         while (batch := _next(ledger, submission_id)) is not None:
             with suppress(BatchHeld):
@@ -114,6 +123,18 @@ def drain(workspace: Workspace, submission_id: str, engine: Engine, events: Even
     finally:
         instances.close()
         engine.close()
+
+
+def plan_to_run(workspace: Workspace, submission_id: str) -> Plan:
+    """Return the plan of a submission, once its plugins are held against their lock.
+
+    Raises:
+        PipelineInvalid: the pipeline's file no longer passes the check.
+        LockMismatch: the plugins differ from their lock, and the settings refuse that.
+    """
+    plan = plan_of(workspace, submission_id)
+    check_plan(workspace, plan, workspace.ledger.submission(submission_id))
+    return plan
 
 
 def plan_of(workspace: Workspace, submission_id: str) -> Plan:

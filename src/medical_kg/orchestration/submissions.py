@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from medical_kg.orchestration.contract.errors import InputError
 from medical_kg.orchestration.ledger.contract import NewSubmission
+from medical_kg.orchestration.lock import check_plan
 from medical_kg.orchestration.pipeline.catalog import load_plan
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def open_submission(
         environments=workspace.environments,
         overrides=overrides or {},
     )
+    plugin_lock = check_plan(workspace, plan)
     asked: dict[str, Any] = {}
     if input is not None:
         if not str(input).strip():
@@ -59,6 +61,7 @@ def open_submission(
         overrides=overrides or {},
         actor=actor or this_actor(),
         id=ident,
+        plugin_lock=plugin_lock,
     )
     return workspace.ledger.open_submission(new)[0]
 

@@ -13,6 +13,7 @@
     │   ├── ContractError          a plugin did something its metadata does not declare
     │   ├── PluginNotFound         nothing usable provides this name (the reason says why)
     │   ├── PluginConflict         several distributions claim this name
+    │   ├── LockMismatch           plugins differ from their lock, and the settings refuse that
     │   ├── PluginBroken           the plugin could not be loaded
     │   └── EnvironmentBroken      no worker process can be had in this environment
     ├── StageError                 the work of a stage
@@ -158,6 +159,17 @@ class PluginBroken(PluginError):
         """Name the plugin and where it comes from, and keep its traceback."""
         self.door, self.name, self.provenance, self.reason, self.detail = door, name, provenance, reason, detail
         super().__init__(f"{name!r} ({door}) from {provenance} is quarantined: {reason}")
+
+
+class LockMismatch(PluginError):
+    """Plugins differ from their lock, and the settings refuse to run then; nothing was run."""
+
+    exit_code = 2
+
+    def __init__(self, lock: str, differences: Iterable[object], advice: str) -> None:
+        """Name the lock, every difference and what to do."""
+        self.lock, self.differences, self.advice = lock, tuple(differences), advice
+        super().__init__(f"plugins differ from {lock}: {'; '.join(map(str, self.differences))}; {advice}")
 
 
 class EnvironmentBroken(PluginError):

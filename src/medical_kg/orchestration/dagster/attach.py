@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from medical_kg.orchestration.contract.errors import BatchHeld
 from medical_kg.orchestration.dagster.naming import BATCH_TAG, GENERATION_TAG
 from medical_kg.orchestration.execution import Instances
+from medical_kg.orchestration.lock import check_plan
 from medical_kg.orchestration.runner import beating, make_run, plan_of
 from medical_kg.orchestration.submissions import open_submission
 from medical_kg.orchestration.telemetry.events import Events, log_event
@@ -57,6 +58,7 @@ def open_batch(context: OpExecutionContext, workspace: Workspace, plan: Plan) ->
     Raises:
         BatchHeld: somebody else holds the batch, or it is done.
         StaleGeneration: the run was made for an older claim.
+        LockMismatch: the plugins differ from their lock, and the settings refuse that.
     """
     batch_id = context.run.tags.get(BATCH_TAG)
     if batch_id is None:
@@ -71,6 +73,7 @@ def open_batch(context: OpExecutionContext, workspace: Workspace, plan: Plan) ->
             ident=_submission_id(context),
         )
         batch_id = workspace.ledger.batches(submission.id)[0].id
+    check_plan(workspace, plan, workspace.ledger.submission(workspace.ledger.batch(batch_id).submission_id))
     generation = context.run.tags.get(GENERATION_TAG)
     batch = workspace.ledger.claim(
         batch_id,

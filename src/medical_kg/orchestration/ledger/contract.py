@@ -36,7 +36,8 @@ class NewSubmission(Row):
     """A request to run a pipeline over an input.
 
     ``input`` is what stages see as ``ctx.input``; ``overrides`` are config changes, ``stage.field`` to value. ``id`` is
-    given by callers that must be idempotent (a Dagster run), otherwise made.
+    given by callers that must be idempotent (a Dagster run), otherwise made. ``plugin_lock`` is what is known of the
+    plugins that it uses.
     """
 
     tenant: str
@@ -49,6 +50,7 @@ class NewSubmission(Row):
     overrides: Mapping[str, Any] = {}
     actor: str
     id: str | None = None
+    plugin_lock: Mapping[str, Any] | None = None
 
 
 class Submission(Row):
@@ -64,6 +66,7 @@ class Submission(Row):
     batch_size: int
     input: Mapping[str, Any]
     overrides: Mapping[str, Any]
+    plugin_lock: Mapping[str, Any] | None
     status: Status
     actor: str
     created_at: float
