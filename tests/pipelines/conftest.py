@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import re
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from distributions import distribution, importable
+from distributions import STAGES, distribution, importable
 
 from medical_kg.orchestration.isolation import Environments
 from medical_kg.orchestration.isolation.environments import Environment
@@ -19,6 +21,7 @@ from medical_kg.orchestration.pipeline.catalog import shipped_folder
 from medical_kg.orchestration.registry import Installation
 
 HERE = Path(__file__).parent
+EXAMPLES = HERE.parents[1] / "examples"
 Check = Callable[..., CheckResult]
 
 HEADER = re.compile(r"# expect: (MKG\d{3}) at (\d+):(\d+) ?(.*)")
@@ -40,9 +43,14 @@ def expected_in(text: str) -> list[tuple[int, int, str, str]]:
 
 @pytest.fixture(scope="session")
 def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The made-up packages, installed beside what really is."""
+    """The made-up packages and those of ``examples``, installed beside what really is."""
     folder = tmp_path_factory.mktemp("site")
-    with importable(HERE), importable(folder):
+    with ExitStack() as stack:
+        for path in (HERE, folder, *EXAMPLES.glob("*/src")):
+            stack.enter_context(importable(path))
+        for project in EXAMPLES.glob("*/pyproject.toml"):
+            about = tomllib.loads(project.read_text(encoding="utf-8"))["project"]
+            distribution(folder, about["name"], about["entry-points"][STAGES], version=about["version"])
         for name, entries in importlib.import_module("acme").ENTRIES.items():
             distribution(folder, name, entries)
         yield folder

@@ -158,7 +158,8 @@ class Builder:
         # begins helps more.
         if mark and context and (self._nothing_at(mark) or error.context == _SIMPLE_KEY):
             mark = context
-        message = ": ".join(filter(None, (error.context, error.problem)))
+        begun = f" that begins on line {context.line + 1}" if mark and context and context.line != mark.line else ""
+        message = ": ".join(filter(None, (f"{error.context}{begun}" if error.context else "", error.problem)))
         hint = next((hint for words, hint in _HINTS.items() if words in message), "")
         place = self._end() if mark is None or self._nothing_at(mark) else self._place(mark)
         return failed(place, "MKG004", message, _HINTS["tab"] if self._rest(mark).startswith("\t") else hint)
