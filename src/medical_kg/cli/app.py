@@ -92,7 +92,7 @@ def medical_kg(
     del version
     from medical_kg.orchestration.telemetry.logs import configure
 
-    state = state_of(ctx, json=json)
+    state = state_of(ctx, json=json, others_print=True)
     state.verbose, state.log_format, state.root = verbose, log_format, workspace
     configure(log_format, verbose=verbose)
 

@@ -38,7 +38,7 @@ def demo(ctx: typer.Context) -> None:
     from medical_kg.cli.report import finish
     from medical_kg.cli.run import submit
 
-    state = state_of(ctx)
+    state = state_of(ctx, others_print=True)
     if state.root is None:
         state.root = Path(FOLDER)
     folder = samples()

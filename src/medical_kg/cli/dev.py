@@ -32,7 +32,7 @@ def dev(
     port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 3000,
 ) -> None:
     """Start Dagster's UI on the workspace's pipelines and history; Ctrl-C ends it."""
-    state = state_of(ctx)
+    state = state_of(ctx, others_print=True)
     if importlib.util.find_spec("dagster_webserver") is None:
         raise UsageError("Dagster's UI is not installed; install it with: pip install 'medical-kg[ui]'")
     if host not in LOOPBACK:

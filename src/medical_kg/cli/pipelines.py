@@ -113,7 +113,7 @@ def draw_pipeline(
     if state.json:
         state.print_json({"pipeline": plan.name, "format": form, "graph": drawn})
     else:
-        typer.echo(drawn, nl=False)
+        state.print(drawn, end="")
 
 
 @app.command("diff")

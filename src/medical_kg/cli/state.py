@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO, cast
 
 import typer
 
@@ -20,6 +20,7 @@ from medical_kg.orchestration.contract.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from medical_kg.cli.results import Results
     from medical_kg.orchestration.registry import Installation
     from medical_kg.orchestration.workspace import Workspace
 
@@ -42,16 +43,17 @@ class State:
     log_format: LogFormat = "text"
     root: Path | None = None
     _opened: list[Workspace] = field(default_factory=list)
+    _results: Results | None = None
 
     @cached_property
     def console(self) -> Console:
         """Standard output, for results."""
-        return _console(stderr=False)
+        return _console(self.out)
 
     @cached_property
     def errors(self) -> Console:
         """Standard error, for everything else."""
-        return _console(stderr=True)
+        return _console(sys.stderr)
 
     @cached_property
     def place(self) -> Workspace:
@@ -98,42 +100,60 @@ class State:
         elif not self.json:
             typer.echo(text, err=True)
 
-    def print(self, text: str = "") -> None:
+    @property
+    def out(self) -> TextIO:
+        """Where results are printed: standard output."""
+        return sys.stdout if self._results is None else self._results.stream
+
+    def keep_output(self) -> None:
+        """Keep standard output for what is printed here; whatever else is printed there goes to standard error."""
+        from medical_kg.cli.results import Results
+
+        self._results = self._results or Results()
+
+    def print(self, text: str = "", *, end: str = "\n") -> None:
         """Print a line of a result."""
-        typer.echo(text)
+        typer.echo(f"{text}{end}", file=self.out, nl=False)
 
     def print_table(
         self, columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Collection[str] = ()
     ) -> None:
         """Print a table; ``right`` names the columns of numbers. A terminal gets it folded to its width."""
         cells = [[str(cell) for cell in row] for row in rows]
-        if sys.stdout.isatty():
+        if self.out.isatty():
             self.console.print(output.folded(columns, cells, right=right))
         else:
-            typer.echo("\n".join(output.aligned(columns, cells, right=right)))
+            self.print("\n".join(output.aligned(columns, cells, right=right)))
 
     def print_json(self, data: Any) -> None:
         """Print a result as JSON."""
         import json
 
-        typer.echo(json.dumps(data, indent=2, default=str))
+        self.print(json.dumps(data, indent=2, default=str))
 
     def close(self) -> None:
-        """Close the workspace if it was opened."""
+        """Close the workspace if it was opened, and give standard output back."""
         while self._opened:
             self._opened.pop().close()
+        if self._results is not None:
+            self._results.close()
+            self._results = None
 
 
-def state_of(ctx: typer.Context, *, json: bool = False) -> State:
-    """Return the state of a command; ``json`` is its own ``--json``."""
+def state_of(ctx: typer.Context, *, json: bool = False, others_print: bool = False) -> State:
+    """Return the state of a command; ``json`` is its own ``--json``.
+
+    Standard output is then kept for what the state prints, unless ``others_print``: commands of packages, programs.
+    """
     state = cast("State", ctx.obj)
     state.json = state.json or json
+    if not others_print:
+        state.keep_output()
     return state
 
 
-def _console(*, stderr: bool) -> Console:
+def _console(stream: TextIO) -> Console:
     from rich.console import Console
 
-    stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
-    return Console(stderr=stderr, width=width, highlight=False, emoji=False)
+    return Console(file=stream, width=width, highlight=False, emoji=False)

@@ -58,8 +58,12 @@ def unfinished_key(new: NewSubmission) -> str:
 
 
 def storable(text: str) -> str:
-    r"""Return text as a database takes it: half a surrogate pair, e.g. of a file's odd name, becomes ``\udcff``."""
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+    r"""Return text as any database takes it: half a surrogate pair, e.g. of a file's odd name, becomes ``\udcff``.
+
+    A NUL, which Postgres refuses, becomes ``\x00``.
+    """
+    whole = text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+    return whole.replace("\x00", "\\x00")
 
 
 def submission_row(new: NewSubmission, ident: str, now: float) -> dict[str, Any]:
