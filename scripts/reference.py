@@ -1,6 +1,7 @@
 """Writes what the reference pages take from the code, between ``<!-- from the code: NAME -->`` and ``<!-- end -->``.
 
-``make fix`` runs it; a test fails while a page differs from the code.
+The pages of the stage types are written as a whole. ``make fix`` runs it; a test fails while a page differs from the
+code.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 PAGES = Path(__file__).resolve().parents[1] / "docs" / "reference"
+STAGE_PAGES = PAGES / "stages"
 REGION = re.compile(r"(<!-- from the code: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -28,6 +30,13 @@ def main() -> None:
     for page in sorted(PAGES.glob("*.md")):
         text = page.read_text(encoding="utf-8")
         page.write_text(render(text), encoding="utf-8")
+    pages = stage_pages()
+    STAGE_PAGES.mkdir(exist_ok=True)
+    for old in STAGE_PAGES.glob("*.md"):
+        if old.name not in pages:
+            old.unlink()
+    for name, text in pages.items():
+        (STAGE_PAGES / name).write_text(text, encoding="utf-8")
 
 
 def table(heads: list[str], rows: Iterator[list[str]]) -> str:
@@ -88,38 +97,33 @@ def exit_codes() -> str:
     return table(["code", "meaning"], ([str(code), meaning] for code, meaning in MEANINGS.items()))
 
 
+def stage_pages() -> dict[str, str]:
+    """Return the page of every built-in stage type, by file name."""
+    from medical_kg.orchestration.inspection.reference import stage_pages
+    from medical_kg.orchestration.registry import CORE, Installation
+
+    return {f"{name}.md": page for name, page in stage_pages(Installation(), CORE).items()}
+
+
 def built_in_stages() -> str:
-    """Return a section per built-in stage type."""
+    """Return a row per built-in stage type."""
     from medical_kg.orchestration.registry import Installation
 
     stages = Installation().stages
-    names = [claim.origin.name for claim in stages.claims() if claim.origin.distribution == "medical-kg"]
-    return "\n\n".join(one_stage(stages.get(name).metadata) for name in names)
+    found = [stages.get(page.removesuffix(".md")).metadata for page in stage_pages()]
+    return table(
+        ["stage type", "does", "reads", "writes"],
+        (
+            [f"[`{one.stage_type}`](stages/{one.stage_type}.md)", one.description, keys(one.reads), keys(one.writes)]
+            for one in found
+        ),
+    )
 
 
-def one_stage(metadata: Any) -> str:
-    """Return the section of one stage type."""
-    reads = [f"`{key.name}`" + (" (optional)" if key in metadata.optional_keys else "") for key in metadata.read_keys]
-    writes = [f"`{key.name}`" for key in metadata.writes]
-    facts = {
-        "reads": ", ".join(reads) or "nothing",
-        "writes": ", ".join(writes) or "nothing",
-        "mode": metadata.mode + (f", {metadata.items_per_call} items per call" if metadata.items_per_call else ""),
-        "version": metadata.version,
-        "services": ", ".join(f"`{name}`" for name in metadata.needs) or "none",
-    }
-    config = metadata.config_model
-    rows = table(["", ""], ([name, value] for name, value in facts.items()))
-    section = f"## `{metadata.stage_type}`\n\n{metadata.description}\n\n{rows}"
-    if not config.model_fields:
-        return f"{section}\n\nIt takes no config."
-    return f"{section}\n\n{first_paragraph(config)}\n\n{config_fields(config)}"
-
-
-def config_fields(config: type[BaseModel]) -> str:
-    """Return the config fields of a stage type."""
-    rows = ([f"`{name}`", default_of(field)] for name, field in config.model_fields.items())
-    return table(["config field", "default"], rows)
+def keys(declared: Any) -> str:
+    """Return the names of state keys; those that may be missing in parentheses."""
+    names = (f"(`{one.key.name}`)" if hasattr(one, "key") else f"`{one.name}`" for one in declared)
+    return ", ".join(names) or "nothing"
 
 
 def state_keys() -> str:

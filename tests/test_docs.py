@@ -150,6 +150,25 @@ def test_what_a_page_takes_from_the_code_is_current(page: Path) -> None:
     assert runpy.run_path(str(ROOT / "scripts" / "reference.py"))["render"](text) == text
 
 
+def test_every_built_in_stage_type_has_its_page() -> None:
+    """The pages of the stage types are written from their metadata; ``make fix`` writes them anew."""
+    pages = runpy.run_path(str(ROOT / "scripts" / "reference.py"))["stage_pages"]()
+    found = {page.name: page.read_text(encoding="utf-8") for page in (DOCS / "reference" / "stages").glob("*.md")}
+    assert found == pages
+
+
+def test_every_config_field_of_a_built_in_stage_type_says_what_it_means() -> None:
+    """No page has an empty cell where the meaning of a field should stand."""
+    stages = Installation().stages
+    models = {name: stages.get(name).metadata.config_model for name in stages.names()}
+    assert [
+        f"{name}.{field}"
+        for name, model in models.items()
+        for field, info in model.model_fields.items()
+        if not info.description
+    ] == []
+
+
 def test_every_code_of_the_check_is_documented() -> None:
     """The page of checks has every code."""
     assert [code for code in KINDS if code not in reference("checks")] == []

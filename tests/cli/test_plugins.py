@@ -112,9 +112,10 @@ def test_showing_a_stage_type_loads_it(cli: Cli, package: Package) -> None:
         "items_per_call": None,
         "flat": None,
         "cacheable": None,
+        "counts": ["colours"],
         "config": [
-            {"field": "depth", "type": "int", "default": "3", "description": "how deep [levels]"},
-            {"field": "label", "type": "str", "default": "(required)", "description": ""},
+            {"field": "depth", "type": "int", "default": "3", "constraints": "", "description": "how deep [levels]"},
+            {"field": "label", "type": "str", "default": "(required)", "constraints": "", "description": ""},
         ],
         "distribution": "tint-kit 1.5",
         "object": "tint_kit:ColourStage",
@@ -149,7 +150,19 @@ def test_several_doors_give_a_list(cli: Cli, package: Package) -> None:
     )
     shown = json.loads(cli("plugins", "show", "twin", "--json").stdout)
     assert [one["door"] for one in shown] == ["medical_kg.formats", "medical_kg.sources"]
-    assert shown[0]["file"] == ""
+    assert shown[0]["file"].endswith("twin_kit.py")
+    assert cli("plugins", "show", "twin", "--docs").stdout.count("# `twin`") == 2
+    assert len(json.loads(cli("plugins", "show", "twin", "--docs", "--json").stdout)) == 2
+
+
+def test_anyone_s_page_of_reference_is_printed(cli: Cli, package: Package) -> None:
+    """``--docs`` gives Markdown: metadata, reads, writes, counts, config and where it comes from."""
+    folder = package("hue-kit", {STAGES: {"hue": "hue_kit:ColourStage"}}, STAGE.replace("NAME", "hue"))
+    page = cli("plugins", "show", "hue", "--docs").stdout
+    assert page.startswith("# `hue`\n\nColours things.\n")
+    assert "| `depth` | `int` | `3` |  | how deep [levels] |" in page
+    assert f"| defined at | `{folder / 'hue_kit.py'}:10` |" in page
+    assert "| distribution | hue-kit 1.5 |" in page
 
 
 def test_a_broken_plugin_is_a_failure_that_names_it(cli: Cli, package: Package) -> None:

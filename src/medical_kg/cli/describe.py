@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel
-
+from medical_kg.orchestration.inspection.facts import config_fields, counts_of, place, said_by
 from medical_kg.orchestration.registry import StageType
 
 if TYPE_CHECKING:
-    from pydantic.fields import FieldInfo
-
     from medical_kg.orchestration.contract import StageMetadata
     from medical_kg.orchestration.registry import Installation
 
@@ -25,24 +22,15 @@ def describe(installation: Installation, door: str, name: str) -> dict[str, Any]
     registry = installation.door(door)
     loaded, origin = registry.get(name), registry.claim(name).origin
     thing = loaded.cls if isinstance(loaded, StageType) else loaded
-    about = _of_stage(loaded.metadata) if isinstance(loaded, StageType) else _of_other(thing)
+    about = _of_stage(loaded.metadata) if isinstance(loaded, StageType) else {"description": said_by(loaded, origin)}
     return {
         "name": origin.name,
         "door": door,
         **about,
         "distribution": str(origin),
         "object": origin.object,
-        "file": place(thing),
+        "file": place(thing, origin),
     }
-
-
-def place(thing: Any) -> str:
-    """Return where a class, function or other object is defined, as ``file:line``, or an empty text."""
-    code = thing if inspect.isroutine(thing) or inspect.isclass(thing) else type(thing)
-    try:
-        return f"{inspect.getsourcefile(code)}:{inspect.getsourcelines(code)[1]}"
-    except (OSError, TypeError):  # built in, or its source is not there
-        return ""
 
 
 def _of_stage(metadata: StageMetadata) -> dict[str, Any]:
@@ -58,34 +46,6 @@ def _of_stage(metadata: StageMetadata) -> dict[str, Any]:
         "items_per_call": metadata.items_per_call,
         "flat": metadata.flat or None,
         "cacheable": metadata.cacheable or None,
-        "config": fields(metadata.config_model),
+        "counts": list(counts_of(metadata)),
+        "config": [asdict(field) for field in config_fields(metadata.config_model)],
     }
-
-
-def _of_other(thing: Any) -> dict[str, Any]:
-    doc = inspect.getdoc(thing) if inspect.isroutine(thing) or inspect.isclass(thing) else ""
-    return {"description": (doc or "").partition("\n")[0]}
-
-
-def fields(model: type[BaseModel]) -> list[dict[str, str]]:
-    """Return the fields of a config model: name, type, default and description."""
-    return [
-        {
-            "field": info.alias or name,
-            "type": _type(info),
-            "default": _default(info),
-            "description": info.description or "",
-        }
-        for name, info in model.model_fields.items()
-    ]
-
-
-def _type(info: FieldInfo) -> str:
-    annotation = info.annotation
-    return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
-
-
-def _default(info: FieldInfo) -> str:
-    if info.is_required():
-        return "(required)"
-    return repr(info.get_default(call_default_factory=True, validated_data={}))

@@ -28,9 +28,11 @@ if TYPE_CHECKING:
 class ChunkConfig(Model):
     """Config of ``chunk``: whose tokens are counted, how many make a chunk, how many it shares with the one before."""
 
-    embedder: Annotated[str, PluginName("medical_kg.embedders")] = "minilm"
+    embedder: Annotated[str, PluginName("medical_kg.embedders")] = Field(
+        default="minilm", description="whose tokens are counted"
+    )
     options: dict[str, Any] = Field(default_factory=dict, description="the embedder's own options")
-    max_tokens: int = Field(default=200, ge=16)
+    max_tokens: int = Field(default=200, ge=16, description="tokens of a chunk, at most")
     overlap: int = Field(default=0, ge=0, description="tokens repeated from the end of the chunk before")
 
     @model_validator(mode="after")

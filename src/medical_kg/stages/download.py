@@ -33,10 +33,12 @@ class DownloadConfig(Model):
     taken is rejected; without, each failed link is logged.
     """
 
-    media_types: tuple[str, ...] = Field(default=(PDF,), min_length=1)
-    max_files_per_item: int = Field(default=10, ge=1)
-    max_bytes: int = Field(default=100 * 1024 * 1024, ge=1)
-    required: bool = False
+    media_types: tuple[str, ...] = Field(default=(PDF,), min_length=1, description="those that are taken")
+    max_files_per_item: int = Field(default=10, ge=1, description="files taken of one payload, at most")
+    max_bytes: int = Field(default=100 * 1024 * 1024, ge=1, description="size limit of one file, in bytes")
+    required: bool = Field(
+        default=False, description="reject a payload with links of which none could be taken; else that is logged"
+    )
 
 
 class DownloadStage(Stage[DownloadConfig]):

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 class EmbedConfig(Model):
     """Config of ``embed``: which embedder, and its own options."""
 
-    embedder: Annotated[str, PluginName("medical_kg.embedders")] = "minilm"
+    embedder: Annotated[str, PluginName("medical_kg.embedders")] = Field(
+        default="minilm", description="what turns texts into vectors"
+    )
     options: dict[str, Any] = Field(default_factory=dict, description="the embedder's own options")
 
 

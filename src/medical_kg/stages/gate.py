@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from pydantic import Field
+
 from medical_kg import ConditionRef, Model, NamedCondition, Stage, StageContext, StageMetadata, Waiting
 from medical_kg.orchestration.contract.errors import UsageError, near
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 class GateConfig(Model):
     """``gate`` names one of the pipeline's conditions; without it the stage's own name tells."""
 
-    gate: ConditionRef | None = None
+    gate: ConditionRef | None = Field(default=None, description="what is waited for")
 
 
 class GateStage(Stage[GateConfig]):

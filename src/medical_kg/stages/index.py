@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any
 
+from pydantic import Field
+
 from medical_kg import Model, PluginName, Stage, StageContext, StageMetadata, optional
 from medical_kg.documents.keys import CHUNKS, DOCUMENTS, EMBEDDINGS, INDEX_RECEIPT, REMOVED
 from medical_kg.documents.records import IndexReceipt
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
 class IndexConfig(Model):
     """Config of ``index``: which store."""
 
-    store: Annotated[str, PluginName("medical_kg.stores")] = "database"
+    store: Annotated[str, PluginName("medical_kg.stores")] = Field(
+        default="database", description="where the index is kept"
+    )
 
 
 def _count(output: Mapping[Any, Any]) -> dict[str, int]:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class IngestConfig(Model):
     """Which source to read, and its own options (each source validates them)."""
 
-    adapter: Annotated[str, PluginName(DOOR)]
-    options: dict[str, Any] = Field(default_factory=dict)
+    adapter: Annotated[str, PluginName(DOOR)] = Field(description="the source that is read")
+    options: dict[str, Any] = Field(default_factory=dict, description="the source's own options")
 
 
 class IngestStage(Stage[IngestConfig]):

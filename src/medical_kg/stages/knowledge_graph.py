@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any
 
+from pydantic import Field
+
 from medical_kg import Model, PluginName, Stage, StageContext, StageMetadata, optional
 from medical_kg.documents.keys import CLAIMS, DOCUMENTS, ENTITIES, GRAPH_RECEIPT, REMOVED
 from medical_kg.documents.records import GraphReceipt
@@ -22,7 +24,7 @@ DOOR = "medical_kg.stores"
 class KnowledgeGraphConfig(Model):
     """``store`` names a plugin of the door ``medical_kg.stores`` that offers a graph."""
 
-    store: Annotated[str, PluginName(DOOR)] = "database"
+    store: Annotated[str, PluginName(DOOR)] = Field(default="database", description="where the graph is kept")
 
 
 class KnowledgeGraphStage(Stage[KnowledgeGraphConfig]):

@@ -16,9 +16,11 @@ class SignalConfig(Model):
     ``pipeline`` the stage's own submission is told, with it every unfinished submission of that pipeline.
     """
 
-    signal: str = Field(min_length=1)
-    value: Any = True
-    pipeline: str | None = Field(default=None, min_length=1)
+    signal: str = Field(min_length=1, description="the name a condition's field asks for")
+    value: Any = Field(default=True, description="what is told")
+    pipeline: str | None = Field(
+        default=None, min_length=1, description="tells every unfinished submission of this pipeline instead of its own"
+    )
 
     @field_validator("signal")
     @classmethod
