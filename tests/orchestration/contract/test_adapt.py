@@ -96,6 +96,7 @@ def test_a_builder_is_callable(builder: Any) -> None:
         adapt(builder, metadata())
     assert (caught.value.plugin, caught.value.field) == ("stage type 'old-stage'", "builder")
     assert caught.value.value is builder
+    assert str(caught.value).endswith("is refused: must be callable")
 
 
 @pytest.mark.parametrize(
@@ -104,20 +105,27 @@ def test_a_builder_is_callable(builder: Any) -> None:
 )
 def test_what_the_old_contract_had_not(fields: dict[str, Any]) -> None:
     """Streams and groups of items cannot be adapted."""
-    with pytest.raises(MetadataError, match=r"execute\(ctx, upstream\) can serve batch and item mode only"):
+    reason = r"is refused: execute\(ctx, upstream\) can serve batch and item mode only$"
+    with pytest.raises(MetadataError, match=reason) as caught:
         adapt(Builder(), metadata(**fields))
+    told = (caught.value.plugin, caught.value.field, caught.value.value)
+    assert told == ("stage type 'old-stage'", "mode", fields["mode"])
 
 
 def test_metadata_is_a_record() -> None:
     """Something else in its place is refused, not met later."""
-    with pytest.raises(MetadataError, match="must be a StageMetadata record"):
-        adapt(Builder(), {"stage_type": "old"})  # type: ignore[arg-type]  # wrong on purpose
+    builder, given = Builder(), {"stage_type": "old"}
+    with pytest.raises(MetadataError, match=r"is refused: must be a StageMetadata record$") as caught:
+        adapt(builder, given)  # type: ignore[arg-type]  # wrong on purpose
+    told = (caught.value.plugin, caught.value.field, caught.value.value)
+    assert told == (f"adapted builder {builder!r}", "metadata", given)
 
 
 def test_a_builder_must_give_a_stage() -> None:
     """A builder that gives something without ``execute`` broke the contract, and the message says so."""
     stage = adapt(lambda _: object(), metadata())  # type: ignore[arg-type,return-value]  # wrong on purpose
-    with pytest.raises(ContractError, match=r"its builder returned object, which has no execute\(ctx, upstream\)"):
+    reason = r"^stage type 'old-stage' broke .* its builder returned object, which has no execute\(ctx, upstream\)"
+    with pytest.raises(ContractError, match=reason):
         run_stage(stage)
 
 

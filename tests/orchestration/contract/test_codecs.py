@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -149,7 +150,7 @@ def test_what_is_of_another_type_is_refused(codec: JsonLines, value: Any) -> Non
 @pytest.mark.parametrize("value", [(), {"a": 1}, "text", None])
 def test_a_list_is_a_list(value: Any) -> None:
     """What is no list is refused where a list is declared."""
-    with pytest.raises(TypeError, match="expected a list of records, not"):
+    with pytest.raises(TypeError, match=rf"expected a list of records, not {type(value).__name__}$"):
         CODEC.encode(value)
 
 
@@ -178,6 +179,43 @@ def test_a_single_value_is_one_line(data: bytes) -> None:
     """More or less than one whole line is damage."""
     with pytest.raises(ValueError, match=r".+"):
         JsonLines(int).decode(data)
+
+
+@pytest.mark.parametrize(
+    ("codec", "data", "reason"),
+    [
+        (CODEC, b'{"id":"a"}\n{"id"', "the last of 2 records is cut short"),
+        (CODEC, b'{"id"', "the last of 1 records is cut short"),
+        (JsonLines(int), b"1\n2\n", "expected one record, found 2"),
+        (JsonLines(int), b"", "expected one record, found 0"),
+    ],
+)
+def test_what_is_cut_is_told(codec: JsonLines, data: bytes, reason: str) -> None:
+    """The message says how many records there are, and which is not whole."""
+    with pytest.raises(ValueError, match=f"^{reason}$"):
+        codec.decode(data)
+
+
+def test_a_dataclass_is_a_record_too() -> None:
+    """A record of another class is refused where dataclasses are declared, even one that looks the same."""
+
+    @dataclass
+    class Point:
+        x: float
+
+    @dataclass
+    class Other:
+        x: float
+
+    with pytest.raises(TypeError, match=r"^record 1 is a Other, not a Point$"):
+        JsonLines(list[Point]).encode([Other(1.0)])
+
+
+def test_a_refusal_shows_the_beginning_of_the_line() -> None:
+    """A long record is shown to its 80th character."""
+    with pytest.raises(ValueError, match="NaN") as caught:
+        CODEC.encode([Record(id="x" * 200, score=math.nan)])
+    assert str(caught.value).endswith(repr(b'{"id":"' + b"x" * 73))
 
 
 # Vectors
@@ -220,7 +258,8 @@ def test_vectors_come_back(vectors: list[Any], name: str) -> None:
 
 def test_the_layout_of_vectors() -> None:
     """A head line, the records without vectors, the matrix: as documented."""
-    head, row, floats = VECTORS.encode(embedded([1, 2])).split(b"\n", 2)
+    codec = VectorLines(list[Embedded])
+    head, row, floats = codec.encode(embedded([1, 2])).split(b"\n", 2)
     assert json.loads(head) == {"records": 1, "dimension": 2}
     assert json.loads(row) == {"id": "e0", "at": None, "parts": [], "score": 0.0}
     assert floats == np.array([1, 2], dtype="<f4").tobytes()
@@ -228,7 +267,21 @@ def test_the_layout_of_vectors() -> None:
 
 def test_no_vectors() -> None:
     """An empty list is a head line."""
+    assert VECTORS.encode([]) == b'{"records": 0, "dimension": 0}\n'
     assert VECTORS.decode(VECTORS.encode([])) == []
+
+
+def test_the_vector_s_field_may_have_another_name() -> None:
+    """The vector is the field ``vector`` unless another is named; only that one is left out of the lines."""
+
+    class Named(BaseModel):
+        model_config = ConfigDict(arbitrary_types_allowed=True)
+        id: str
+        point: Vector
+
+    codec = VectorLines(list[Named], field="point")
+    (again,) = codec.decode(codec.encode([Named(id="n", point=np.ones(2, dtype=np.float32))]))
+    assert (again.id, again.point.tolist()) == ("n", [1.0, 1.0])
 
 
 def test_big_endian_vectors_are_the_same_value() -> None:
@@ -251,7 +304,8 @@ def test_vectors_of_unequal_shape(vectors: Any, reason: str) -> None:
 def test_other_numbers_are_refused(vector: Any) -> None:
     """Nothing is narrowed in silence: a vector is float32 or refused."""
     record = Embedded.model_construct(id="e", vector=vector)
-    with pytest.raises(TypeError, match=r"Embedded\.vector must be a float32 array, not"):
+    found = f"an array of {vector.dtype}" if isinstance(vector, np.ndarray) else "list"
+    with pytest.raises(TypeError, match=rf"^Embedded\.vector must be a float32 array, not {found}$"):
         VECTORS.encode([record])
 
 
@@ -270,6 +324,22 @@ def test_records_of_another_type() -> None:
         VECTORS.encode([Embedded(id="\ud800", vector=np.zeros(1, dtype=np.float32))])
     with pytest.raises(ValueError, match="NaN or an infinity"):
         VECTORS.encode([Embedded(id="x", score=math.nan, vector=np.zeros(1, dtype=np.float32))])
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b'{"records": 1, "dimension": 1}\n{"id": "a"}\n', "expected 1 x 1 float32 values, found 0 bytes"),
+        (b'{"records": 1, "dimension": 0}\n[]\n', r"expected a JSON object, found b'[]\n'"),
+        (b'{"records": 1, "dimension": 0}\n[' + b"1," * 60 + b"1]\n", "found " + repr(b"[" + b"1," * 39 + b"1")),
+        (b'{"records": -1}\n', r"""not b'{"records": -1}\n'"""),
+        (b'{"records": "' + b"9" * 99 + b'"}\n', "not " + repr(b'{"records": "' + b"9" * 67)),
+    ],
+)
+def test_what_is_wrong_with_vectors_is_told(data: bytes, reason: str) -> None:
+    """The message says what was expected and shows what was found, to its 80th character."""
+    with pytest.raises(ValueError, match=rf"{re.escape(reason)}$"):
+        VECTORS.decode(data)
 
 
 @pytest.mark.parametrize("type_", [Embedded, list, dict[str, Embedded], None])

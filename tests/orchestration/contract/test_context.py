@@ -85,6 +85,7 @@ def test_the_system_s_clock() -> None:
         ("https://example.org/a?token=secret&page=2#secret", "https://example.org/a?token=...&page=..."),
         ("https://example.org/?secret", "https://example.org/?..."),
         ("https://example.org/?&a=secret&", "https://example.org/?a=..."),
+        ("https://example.org/?a=secret=secret", "https://example.org/?a=..."),
         ("s3://bucket/key?versionId=1", "s3://bucket/key?versionId=..."),
         ("http://[half", "an address that cannot be read"),
     ],

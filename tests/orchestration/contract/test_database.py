@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from medical_kg.orchestration.contract import database
-from medical_kg.orchestration.contract.database import open_engine
+from medical_kg.orchestration.contract.database import open_engine, reading, writing
 from medical_kg.orchestration.contract.errors import SettingsError
 
 
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("medical_kg.db", "database_url is not a database URL; write e.g. sqlite:////"),
-        ("postgresql://ana:secret@host/kg", r"postgresql://ana:\*\*\*@host/kg is postgresql, where"),
+        ("medical_kg.db", r"^database_url is not a database URL; write e.g. sqlite:////home/me/kg/medical_kg.db$"),
+        (
+            "postgresql://ana:secret@host/kg",
+            r"^postgresql://ana:\*\*\*@host/kg is postgresql, where .*a sqlite:/// URL$",
+        ),
         ("sqlite://", "what is kept must outlive the process"),
+        ("sqlite:///", "what is kept must outlive the process"),
         ("sqlite:///:memory:", "what is kept must outlive the process"),
     ],
 )
@@ -60,3 +66,33 @@ def test_the_switch_to_the_log_is_tried_again() -> None:
     with pytest.raises(sqlite3.OperationalError, match="disk I/O error"):
         database._use_write_ahead_log(broken)
     assert broken.tries == 1
+
+
+def test_how_a_database_is_opened(tmp_path: Path) -> None:
+    """It has a write-ahead log, foreign keys, writes that survive the process, and waits 30 s for another writer."""
+    with reading(open_engine(f"sqlite:///{tmp_path / 'kg.db'}")) as connection:
+        asked = ("journal_mode", "foreign_keys", "synchronous", "busy_timeout")
+        found = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in asked}
+    assert found == {"journal_mode": "wal", "foreign_keys": 1, "synchronous": 1, "busy_timeout": 30_000}
+
+
+def test_a_writer_holds_the_database_from_its_beginning(tmp_path: Path) -> None:
+    """A second writer waits before its first statement; readers and writers do not hold each other up."""
+    path = tmp_path / "kg.db"
+    engine = open_engine(f"sqlite:///{path}")
+    with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other:
+        with writing(engine), pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("BEGIN IMMEDIATE")
+        with reading(engine) as connection:
+            other.execute("CREATE TABLE kept (number)")
+            assert connection.exec_driver_sql("SELECT count(*) FROM kept").scalar() == 0
+            other.execute("INSERT INTO kept VALUES (1)")
+            assert connection.exec_driver_sql("SELECT count(*) FROM kept").scalar() == 0
+
+
+def test_the_log_is_not_switched_to_twice() -> None:
+    """Where the database has its log, nothing is switched."""
+    switched = Switching([])
+    switched.fetchone = lambda: ("wal",)  # type: ignore[method-assign]  # says that the log is there
+    database._use_write_ahead_log(switched)
+    assert switched.tries == 0

@@ -15,54 +15,61 @@ from medical_kg.orchestration.contract import errors
 from medical_kg.orchestration.contract.errors import MedicalKGError, near
 
 CLASSES = {name: cls for name, cls in vars(errors).items() if inspect.isclass(cls) and issubclass(cls, BaseException)}
-EXAMPLES: list[tuple[MedicalKGError, int, str]] = [
-    (errors.MedicalKGError("x"), 1, "x"),
-    (errors.UsageError("x"), 2, "x"),
-    (errors.InputError("x"), 2, "x"),
-    (errors.SettingsError("x"), 2, "x"),
-    (errors.PipelineNotFound("a", []), 2, "no pipeline is named 'a'; none are known"),
-    (
-        errors.PipelineNotFound("atuo", ["pubmed", "auto"], ["here", "there"]),
-        2,
-        "no pipeline is named 'atuo' (looked in here, there); did you mean 'auto'?",
-    ),
-    (errors.PipelineInvalid("a.yaml", ["one"]), 2, "a.yaml: 1 problem\none"),
-    (errors.PipelineInvalid("a.yaml", ["one", "two"]), 2, "a.yaml: 2 problems\none\ntwo"),
-    (errors.PluginError("x"), 1, "x"),
-    (errors.MetadataError("p", "f", 3, "must be 4"), 1, "p: f=3 is refused: must be 4"),
-    (errors.ContractError("p", "it lied", key="k"), 1, "p broke its contract: it lied"),
-    (errors.PluginNotFound("d", "n", "is blocked", "unblock it"), 2, "'n' (d): is blocked; unblock it"),
-    (
-        errors.PluginConflict("d", "n", ["a 1", "b 2"]),
-        2,
+
+
+def examples() -> list[tuple[MedicalKGError, int, str]]:
+    """Every error with its exit code and message, made anew."""
+    return [
+        (errors.MedicalKGError("x"), 1, "x"),
+        (errors.UsageError("x"), 2, "x"),
+        (errors.InputError("x"), 2, "x"),
+        (errors.SettingsError("x"), 2, "x"),
+        (errors.PipelineNotFound("a", []), 2, "no pipeline is named 'a'; none are known"),
         (
-            "'n' (d) is claimed by a 1 and b 2; choose one with "
-            '[plugins.prefer] "n" = "a" in medical_kg.toml, or write a:n in the pipeline'
+            errors.PipelineNotFound("atuo", ["pubmed", "auto"], ["here", "there"]),
+            2,
+            "no pipeline is named 'atuo' (looked in here, there); did you mean 'auto'?",
         ),
-    ),
-    (errors.PluginBroken("d", "n", "a 1", "bad", "Traceback"), 1, "'n' (d) from a 1 is quarantined: bad"),
-    (errors.EnvironmentBroken("old", "it is gone"), 2, "environment 'old' cannot be used: it is gone"),
-    (errors.StageError("x"), 1, "x"),
-    (errors.WorkerDied("x"), 1, "x"),
-    (errors.TransientError("x", retry_after=3), 1, "x"),
-    (errors.StageTimeout("x"), 1, "x"),
-    (errors.ItemRejected("x"), 1, "x"),
-    (errors.StageFailed("s", "b", "r"), 1, "stage 's' of batch b failed: r"),
-    (errors.WaitTimedOut("x"), 1, "x"),
-    (errors.LedgerError("x"), 1, "x"),
-    (errors.RecordNotFound("batch", "b"), 2, "no batch 'b' in the ledger"),
-    (errors.RecordNotFound("batch", "b-1", ["b-2"]), 2, "no batch 'b-1' in the ledger; did you mean 'b-2'?"),
-    (errors.IllegalTransition("b", "x", "y", ["z", "w"]), 1, "b cannot go from x to y; legal moves: w, z"),
-    (errors.IllegalTransition("b", "x", "y", []), 1, "b cannot go from x to y; legal moves: none (it is final)"),
-    (errors.StaleGeneration("b", 1, 2), 1, "batch b is at generation 2; this run holds 1 and may not commit"),
-    (errors.BatchHeld("x"), 1, "x"),
-    (
-        errors.SchemaTooNew("u", "9", "1"),
-        2,
-        "u has schema 9, newer than 1, the newest this release knows; upgrade medical-kg",
-    ),
-    (errors.StorageError("x"), 1, "x"),
-]
+        (errors.PipelineInvalid("a.yaml", ["one"]), 2, "a.yaml: 1 problem\none"),
+        (errors.PipelineInvalid("a.yaml", ["one", "two"]), 2, "a.yaml: 2 problems\none\ntwo"),
+        (errors.PluginError("x"), 1, "x"),
+        (errors.MetadataError("p", "f", 3, "must be 4"), 1, "p: f=3 is refused: must be 4"),
+        (errors.ContractError("p", "it lied", key="k"), 1, "p broke its contract: it lied"),
+        (errors.PluginNotFound("d", "n", "is blocked", "unblock it"), 2, "'n' (d): is blocked; unblock it"),
+        (
+            errors.PluginConflict("d", "n", ["a 1", "b 2"]),
+            2,
+            (
+                "'n' (d) is claimed by a 1 and b 2; choose one with "
+                '[plugins.prefer] "n" = "a" in medical_kg.toml, or write a:n in the pipeline'
+            ),
+        ),
+        (errors.PluginBroken("d", "n", "a 1", "bad", "Traceback"), 1, "'n' (d) from a 1 is quarantined: bad"),
+        (errors.EnvironmentBroken("old", "it is gone"), 2, "environment 'old' cannot be used: it is gone"),
+        (errors.StageError("x"), 1, "x"),
+        (errors.WorkerDied("x"), 1, "x"),
+        (errors.TransientError("x", retry_after=3), 1, "x"),
+        (errors.StageTimeout("x"), 1, "x"),
+        (errors.ItemRejected("x"), 1, "x"),
+        (errors.StageFailed("s", "b", "r"), 1, "stage 's' of batch b failed: r"),
+        (errors.WaitTimedOut("x"), 1, "x"),
+        (errors.LedgerError("x"), 1, "x"),
+        (errors.RecordNotFound("batch", "b"), 2, "no batch 'b' in the ledger"),
+        (errors.RecordNotFound("batch", "b-1", ["b-2"]), 2, "no batch 'b-1' in the ledger; did you mean 'b-2'?"),
+        (errors.IllegalTransition("b", "x", "y", ["z", "w"]), 1, "b cannot go from x to y; legal moves: w, z"),
+        (errors.IllegalTransition("b", "x", "y", []), 1, "b cannot go from x to y; legal moves: none (it is final)"),
+        (errors.StaleGeneration("b", 1, 2), 1, "batch b is at generation 2; this run holds 1 and may not commit"),
+        (errors.BatchHeld("x"), 1, "x"),
+        (
+            errors.SchemaTooNew("u", "9", "1"),
+            2,
+            "u has schema 9, newer than 1, the newest this release knows; upgrade medical-kg",
+        ),
+        (errors.StorageError("x"), 1, "x"),
+    ]
+
+
+EXAMPLES = range(len(examples()))
 
 
 def tree_of_docstring() -> dict[str, str | None]:
@@ -106,20 +113,22 @@ def test_every_error_of_the_package_has_one_root() -> None:
     assert sorted(set(loose)) == []
 
 
-@pytest.mark.parametrize(("error", "code", "message"), EXAMPLES, ids=lambda value: type(value).__name__)
-def test_messages_and_exit_codes(error: MedicalKGError, code: int, message: str) -> None:
+@pytest.mark.parametrize("number", EXAMPLES)
+def test_messages_and_exit_codes(number: int) -> None:
     """An error says what, where and what to do; its exit code tells a request to change (2) from the rest (1)."""
+    error, code, message = examples()[number]
     assert (str(error), error.exit_code) == (message, code)
 
 
 def test_every_class_has_an_example() -> None:
     """The table above leaves no class out."""
-    assert {type(error).__name__ for error, _, _ in EXAMPLES} == set(CLASSES)
+    assert {type(error).__name__ for error, _, _ in examples()} == set(CLASSES)
 
 
-@pytest.mark.parametrize(("error", "code", "message"), EXAMPLES, ids=lambda value: type(value).__name__)
-def test_errors_cross_processes(error: MedicalKGError, code: int, message: str) -> None:
+@pytest.mark.parametrize("number", EXAMPLES)
+def test_errors_cross_processes(number: int) -> None:
     """An error raised in a worker process arrives as it was, with its facts."""
+    error, _, message = examples()[number]
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), str(again), vars(again)) == (type(error), message, vars(error))
 
@@ -130,6 +139,17 @@ def test_errors_keep_their_facts() -> None:
     assert errors.TransientError("x").retry_after is None
     assert errors.ContractError("p", "w", key="k").key == "k"
     assert errors.PluginBroken("d", "n", "a 1", "bad", "Traceback").detail == "Traceback"
+    assert errors.PluginBroken("d", "n", "a 1", "bad").detail == ""
+    failed = errors.StageFailed("s", "b", "r")
+    assert (failed.stage, failed.batch_id, failed.reason) == ("s", "b", "r")
+    missing = errors.RecordNotFound("batch", "b")
+    assert (missing.kind, missing.ident) == ("batch", "b")
+    illegal = errors.IllegalTransition("b", "x", "y", ["z", "w"])
+    assert (illegal.what, illegal.old, illegal.new, illegal.allowed) == ("b", "x", "y", ["w", "z"])
+    stale = errors.StaleGeneration("b", 1, 2)
+    assert (stale.batch_id, stale.ours, stale.current) == ("b", 1, 2)
+    newer = errors.SchemaTooNew("u", "9", "1")
+    assert (newer.url, newer.found, newer.known) == ("u", "9", "1")
 
 
 @pytest.mark.parametrize(
@@ -137,6 +157,7 @@ def test_errors_keep_their_facts() -> None:
     [
         ("chunks", ["chunk", "embed"], "did you mean 'chunk'?"),
         ("ab1", ["ab3", "ab2", "zz"], "did you mean 'ab3' or 'ab2'?"),
+        ("ab1", ["ab2", "ab3", "ab4", "ab5"], "did you mean 'ab5' or 'ab4' or 'ab3'?"),
         ("zzz", ["b", "a", "a"], "known: a, b"),
         ("x", [], "none are known"),
     ],

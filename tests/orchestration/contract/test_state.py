@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import pytest
 from pydantic import BaseModel
 from support import Word, words
+from typing_extensions import TypeAliasType
 
 from medical_kg import JsonLines, MetadataError, StateKey, optional
 from medical_kg.orchestration.contract.state import RESERVED, wrong_name
@@ -35,7 +36,7 @@ def test_names_are_ascii_identifiers(name: Any) -> None:
 @pytest.mark.parametrize("name", ["class", "None", "match", "case"])
 def test_keywords_are_refused(name: str) -> None:
     """A keyword, hard or soft, cannot be an argument's name for long."""
-    with pytest.raises(MetadataError, match="is a Python keyword"):
+    with pytest.raises(MetadataError, match=r"is refused: is a Python keyword$"):
         StateKey(name, list[Word])
 
 
@@ -56,8 +57,10 @@ def test_a_good_name() -> None:
 @pytest.mark.parametrize("type_", [None, 3, "list[Word]", list, BARE_LIST, list["Word"], [Word]])
 def test_types_must_say_what_a_value_is(type_: Any) -> None:
     """A type that is no type, or a list of no stated records, is refused."""
-    with pytest.raises(MetadataError, match=r"state key 'words': type=.* is refused: a key needs a type"):
+    with pytest.raises(MetadataError) as caught:
         StateKey("words", type_)
+    assert (caught.value.field, caught.value.value) == ("type", type_)
+    assert str(caught.value) == (f"state key 'words': type={type_!r} is refused: a key needs a type, e.g. list[Record]")
 
 
 @pytest.mark.parametrize(
@@ -86,7 +89,7 @@ def test_lists_and_single_values(type_: Any, item: Any, *, is_list: bool) -> Non
 @pytest.mark.parametrize("value", ["", "a b", ".a", 0, ["id"]])
 def test_accessors_are_callables_or_attributes(field: str, value: Any) -> None:
     """How an item is named must be a callable or the name of an attribute."""
-    with pytest.raises(MetadataError, match="must be a callable or the name of an attribute") as caught:
+    with pytest.raises(MetadataError, match=r"is refused: must be a callable or the name of an attribute$") as caught:
         StateKey("words", list[Word], **{field: value})
     assert (caught.value.field, caught.value.value) == (field, value)
 
@@ -103,23 +106,38 @@ def test_accessors_read() -> None:
 @pytest.mark.parametrize("codec", [object(), JsonLines, 3, "json"])
 def test_a_codec_is_an_object_with_three_parts(codec: Any) -> None:
     """Something that cannot encode is refused where the key is made; so is a codec's class."""
-    with pytest.raises(MetadataError, match="must be an object with suffix, encode and decode") as caught:
+    with pytest.raises(MetadataError, match=r"is refused: must be an object with suffix, encode and decode$") as caught:
         StateKey("words", list[Word], codec=codec)
-    assert caught.value.field == "codec"
+    assert (caught.value.field, caught.value.value) == ("codec", codec)
 
 
 @pytest.mark.parametrize("merge", ["", "replace", None, []])
 def test_unknown_merge_rules(merge: Any) -> None:
     """There are two merge rules."""
-    with pytest.raises(MetadataError, match="must be 'forbid' or 'append'"):
+    with pytest.raises(MetadataError, match=r"is refused: must be 'forbid' or 'append'$") as caught:
         StateKey("words", list[Word], merge=merge)
+    assert (caught.value.field, caught.value.value) == ("merge", merge)
 
 
 def test_only_lists_are_appended_to() -> None:
     """A single value cannot be merged by appending."""
-    with pytest.raises(MetadataError, match="only a list can be appended to"):
+    with pytest.raises(MetadataError, match=r"is refused: only a list can be appended to$") as caught:
         StateKey("word", Word, merge="append")
+    assert (caught.value.field, caught.value.value) == ("merge", "append")
     assert words("words", merge="append").merge == "append"
+
+
+def test_the_default_codec_gives_records_of_the_type() -> None:
+    """Without a codec a key's records come back as records of its type."""
+    codec = words("words").codec
+    assert codec is not None
+    assert codec.decode(codec.encode([Word(id="w", root="r")])) == [Word(id="w", root="r")]
+
+
+def test_a_named_type_is_a_type() -> None:
+    """An alias that stands for a type (``type Name = ...`` of later Pythons) says what a value is."""
+    alias = TypeAliasType("alias", dict[str, int])  # type: ignore[misc]  # made where no alias statement could stand
+    assert StateKey("tally", alias).item_type is alias
 
 
 def test_a_codec_of_one_s_own() -> None:
@@ -160,7 +178,7 @@ def test_in_words() -> None:
     """A key reads as name and type."""
     assert str(words("words")) == "words: list[Word]"
     assert str(StateKey("tally", dict[str, int])) == "tally: dict"
-    assert str(StateKey("maybe", Word | None)).startswith("maybe: ")
+    assert str(StateKey("maybe", Word | None)) == f"maybe: {Word | None}"
 
 
 def test_optional_keeps_its_key() -> None:
