@@ -67,15 +67,17 @@ class Stage(Generic[ConfigT]):
     def close(self) -> None:
         """Let go of what ``open`` took."""
 
-    def run(self, ctx: StageContext, **reads: Any) -> Any:
+    # Reads come by name. Beside ``**reads``, ``*args`` tells type checkers that a subclass may name its reads.
+
+    def run(self, ctx: StageContext, *args: Any, **reads: Any) -> Any:
         """Batch mode: work on whole values."""
         raise NotImplementedError
 
-    def process(self, ctx: StageContext, item: Any, **reads: Any) -> Any:
+    def process(self, ctx: StageContext, item: Any, *args: Any, **reads: Any) -> Any:
         """Item mode: work on one record."""
         raise NotImplementedError
 
-    def process_many(self, ctx: StageContext, items: Sequence[Any], **reads: Any) -> Iterable[Any]:
+    def process_many(self, ctx: StageContext, items: Sequence[Any], *args: Any, **reads: Any) -> Iterable[Any]:
         """Item mode with ``items_per_call``: work on several records; one result per item, in order."""
         raise NotImplementedError
 
