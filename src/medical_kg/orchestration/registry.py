@@ -318,7 +318,8 @@ class Installation:
     def doors(self) -> tuple[str, ...]:
         """Return the doors that have any claim."""
         with self._lock:
-            return tuple(sorted(self._claims()))
+            made = {door for door, registry in self._registries.items() if registry.claims()}
+            return tuple(sorted(made.union(self._claims())))
 
     def door(self, door: str) -> Registry[Any]:
         """Return the registry of a door; it is empty where nothing is installed."""

@@ -178,15 +178,12 @@ def test_a_local_module_is_tried_from_its_own_folder(folder: Path) -> None:
 
 def test_what_is_made_in_code_is_not_tried(folder: Path) -> None:
     """A plugin registered directly has no way into another process; it is as it is here."""
-    installation = Installation(path=[str(folder)])
-    installation.door(SOURCES).add("thing", 1)
-    assert diagnose(installation) == ()
     stage_plugin(folder, "score")
     installation = Installation(path=[str(folder)])
-    installation.door(STAGES).add("score", installation.stages.get("score").cls, distribution="mine")
-    assert {one.distribution: one.seconds is None for one in diagnose(installation)} == {
-        "dist-score": False,
-        "mine": True,
+    installation.door(SOURCES).add("thing", 1)
+    assert {(one.name, one.status, one.seconds is None) for one in diagnose(installation)} == {
+        ("score", "installed", False),
+        ("thing", "installed", True),
     }
 
 

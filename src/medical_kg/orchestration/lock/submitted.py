@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MEND_FILE = "medical-kg plugins lock accepts them as they are"
+MEND_FILE = "accept them by `medical-kg plugins lock`"
 MEND_SUBMISSION = "install what it began with"
-ALLOW = 'and so does [plugins] on_lock_mismatch = "warn"'
+ALLOW = 'or set [plugins] on_lock_mismatch = "warn" in medical_kg.toml'
 
 
 def plan_lock(installation: Installation, plan: Plan) -> dict[str, dict[str, Entry]]:
