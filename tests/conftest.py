@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from loopback import Server
 from sqlalchemy import Connection, Engine, event
 
 pytest_plugins = ["medical_kg.testing.pytest_plugin"]
@@ -39,3 +40,11 @@ def _databases_are_closed() -> Iterator[None]:
     event.remove(Engine, "engine_connect", note)
     for engine in engines:
         engine.dispose()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """An HTTP server on the loopback address."""
+    running = Server()
+    yield running
+    running.close()

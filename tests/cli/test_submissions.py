@@ -128,6 +128,14 @@ def test_what_is_not_there_is_code_2(cli: Cli, waiting: str, words: list[str], s
     assert said in result.stderr
 
 
+def test_a_signal_to_a_finished_submission_is_code_2(cli: Cli, feed: Path, notes: Path) -> None:
+    """Nobody is left to hear it: the request was wrong, nothing has failed."""
+    ident = json.loads(cli("run", feed, "--input", notes, "--engine", "plain", "--json").stdout)["submission"]["id"]
+    result = cli("submissions", "signal", ident, "late")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "cannot go from completed to told a signal" in result.stderr
+
+
 def test_attachments_are_split_at_the_item(tmp_path: Path) -> None:
     """A URI may hold ``=`` of its own; a path must exist and its ending tells the media type."""
     assert parse_attachment("file:///a?b=c").item_id is None

@@ -11,12 +11,12 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
+from loopback import Server, answer
 
 from medical_kg.orchestration.contract.errors import ItemRejected, SettingsError, StorageError, TransientError
 from medical_kg.orchestration.contract.urls import safe_url
@@ -169,58 +169,6 @@ def test_odd_file_addresses_are_refused(url: str) -> None:
 
 
 # Hosts
-
-
-def not_found(request: BaseHTTPRequestHandler) -> None:
-    request.send_error(404)
-
-
-class Server:
-    """A loopback server; ``routes`` maps a path to what answers it, ``seen`` keeps the requests."""
-
-    def __init__(self) -> None:
-        self.routes: dict[str, Handler] = {}
-        self.seen: list[tuple[str, dict[str, str]]] = []
-        server = self
-
-        class Answer(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                path = self.path.partition("?")[0]
-                server.seen.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
-                server.routes.get(path, not_found)(self)
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-        self.host = f"127.0.0.1:{self.http.server_port}"
-        Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
-
-    def url(self, path: str) -> str:
-        return f"http://{self.host}{path}"
-
-    def close(self) -> None:
-        self.http.shutdown()
-        self.http.server_close()
-
-
-def answer(body: bytes = b"", status: int = 200, length: int | None = None, **headers: str) -> Handler:
-    def respond(request: BaseHTTPRequestHandler) -> None:
-        request.send_response(status)
-        request.send_header("Content-Length", str(len(body) if length is None else length))
-        for name, value in headers.items():
-            request.send_header(name.replace("_", "-"), value)
-        request.end_headers()
-        request.wfile.write(body)
-
-    return respond
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    running = Server()
-    yield running
-    running.close()
 
 
 @pytest.fixture

@@ -6,12 +6,14 @@ import hashlib
 import logging
 import re
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
+import loopback
 import pytest
+from loopback import Handler, Server
 from pydantic import ValidationError
 
 from medical_kg.documents.ir import Provenance
@@ -22,64 +24,19 @@ from medical_kg.orchestration.services import FileArea, HttpService
 from medical_kg.stages.download import PDF, DownloadConfig, DownloadStage, media_type_of
 from medical_kg.testing import FakeClock, StageRun, run_stage
 
-Handler = Callable[[BaseHTTPRequestHandler], None]
 PAPER = b"%PDF-1.7\n" + b"page " * 1000
 DIGEST = hashlib.sha256(PAPER).hexdigest()
 LOGIN = b"\n<!DOCTYPE html><title>Sign in</title> %PDF-"
 
 
-def answer(
-    body: bytes = b"", status: int = 200, media_type: str = PDF, length: int | None = None, **headers: str
-) -> Handler:
-    def respond(request: BaseHTTPRequestHandler) -> None:
-        request.send_response(status)
-        request.send_header("Content-Type", media_type)
-        for name, value in headers.items():
-            request.send_header(name.replace("_", "-"), value)
-        if length != -1:
-            request.send_header("Content-Length", str(len(body) if length is None else length))
-        request.end_headers()
-        request.wfile.write(body)
-
-    return respond
-
-
-class Server:
-    """A loopback server; ``routes`` maps a path to its answers in turn, the last one for ever."""
-
-    def __init__(self) -> None:
-        self.routes: dict[str, list[Handler]] = {"/paper": [answer(PAPER)]}
-        self.seen: list[str] = []
-        server = self
-
-        class Answer(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                path = self.path.partition("?")[0]
-                answers = server.routes.get(path, [answer(status=404)])
-                handler = answers[min(server.seen.count(path), len(answers) - 1)]
-                server.seen.append(path)
-                handler(self)
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-        self.host = f"127.0.0.1:{self.http.server_port}"
-        Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
-
-    def url(self, path: str) -> str:
-        return f"http://{self.host}{path}"
-
-    def close(self) -> None:
-        self.http.shutdown()
-        self.http.server_close()
+answer = partial(loopback.answer, media_type=PDF)
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    running = Server()
-    yield running
-    running.close()
+def server(server: Server) -> Server:
+    """The loopback server, with a paper on it."""
+    server.routes["/paper"] = answer(PAPER)
+    return server
 
 
 @pytest.fixture
@@ -154,7 +111,7 @@ def test_503_for_ever_is_a_dead_letter(download: Callable[..., StageRun], server
     """A server that stays busy leaves a dead letter that can be replayed, and no file."""
     server.routes["/busy"] = [answer(status=503)]
     run = download(server.url("/busy"), retries=1)
-    assert server.seen == ["/busy", "/busy"]
+    assert server.paths == ["/busy", "/busy"]
     assert [letter.error for letter in run.dead_letters] == ["TransientError"]
     assert run.output["files"] == []
 
@@ -191,7 +148,7 @@ def test_what_is_refused(
     (letter,) = run.dead_letters
     assert (letter.error, letter.item_id) == ("ItemRejected", "r1")
     assert re.search(rf"r1: none of 1 link\(s\) could be taken: .*{reason}", letter.message)
-    assert (server.seen, run.retries, stored(tmp_path)) == (["/x"], (), [])
+    assert (server.paths, run.retries, stored(tmp_path)) == (["/x"], (), [])
 
 
 def test_failed_links_are_logged_where_files_are_not_required(
@@ -216,7 +173,7 @@ def test_links_up_to_the_limit_and_contents_once(download: Callable[..., StageRu
         server.routes[f"/{number}"] = [answer(b"%PDF-" + bytes([number // 2]))]
     run = download(*(server.url(f"/{number}") for number in (0, 0, 1, 2, 3)), max_files_per_item=2)
     assert [file.url for file in run.output["files"]] == [server.url("/0"), server.url("/2")]
-    assert server.seen == ["/0", "/1", "/2"]
+    assert server.paths == ["/0", "/1", "/2"]
 
 
 def test_other_media_types_can_be_asked_for(download: Callable[..., StageRun], server: Server, tmp_path: Path) -> None:

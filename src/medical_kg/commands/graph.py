@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -42,14 +42,13 @@ class NodeNotFound(UsageError):
 def show(
     ctx: typer.Context,
     wanted: Wanted,
+    *,
     limit: Limit = 50,
     store: StoreName = "database",
-    as_json: AsJson = False,  # noqa: FBT002  # typer's form of a flag
+    as_json: AsJson = False,
 ) -> None:
     """Show a node, its edges and the words that carry them."""
-    context = _context(ctx, as_json=as_json)
-    with closing(_graph(context, store)) as graph:
-        node = _choose(graph, wanted)
+    with _found(ctx, wanted, store, as_json=as_json) as (context, graph, node):
         edges = graph.edges(node.id, limit=limit)
         # The ends of a node's first edges are among its first neighbours: one question gives all their names.
         nodes, _ = graph.neighbors(node.id, depth=1, limit=limit)
@@ -65,15 +64,14 @@ def show(
 def neighbors(
     ctx: typer.Context,
     wanted: Wanted,
+    *,
     depth: Depth = 1,
     limit: Limit = 50,
     store: StoreName = "database",
-    as_json: AsJson = False,  # noqa: FBT002  # typer's form of a flag
+    as_json: AsJson = False,
 ) -> None:
     """List the nodes around a node, nearest first."""
-    context = _context(ctx, as_json=as_json)
-    with closing(_graph(context, store)) as graph:
-        node = _choose(graph, wanted)
+    with _found(ctx, wanted, store, as_json=as_json) as (context, graph, node):
         nodes, edges = graph.neighbors(node.id, depth=depth, limit=limit)
     if context.json:
         dumped = {"nodes": [one.model_dump() for one in nodes], "edges": [edge.model_dump() for edge in edges]}
@@ -83,15 +81,16 @@ def neighbors(
     _tell_limit(nodes, limit, "nodes")
 
 
-def _context(ctx: typer.Context, *, as_json: bool) -> CommandContext:
+@contextmanager
+def _found(
+    ctx: typer.Context, wanted: str, store: str, *, as_json: bool
+) -> Iterator[tuple[CommandContext, GraphStore, Node]]:
+    """Open the graph and give it with the node that is meant; the options are those both commands take."""
     context = context_of(ctx)
     context.json = context.json or as_json
-    return context
-
-
-def _graph(context: CommandContext, store: str) -> GraphStore:
     opened: GraphStore = context.plugins.get(DOOR, store)(context.workspace.database_url).graph()
-    return opened
+    with closing(opened) as graph:
+        yield context, graph, _choose(graph, wanted)
 
 
 def _choose(graph: GraphStore, wanted: str) -> Node:

@@ -56,8 +56,8 @@ def examples() -> list[tuple[MedicalKGError, int, str]]:
         (errors.LedgerError("x"), 1, "x"),
         (errors.RecordNotFound("batch", "b"), 2, "no batch 'b' in the ledger"),
         (errors.RecordNotFound("batch", "b-1", ["b-2"]), 2, "no batch 'b-1' in the ledger; did you mean 'b-2'?"),
-        (errors.IllegalTransition("b", "x", "y", ["z", "w"]), 1, "b cannot go from x to y; legal moves: w, z"),
-        (errors.IllegalTransition("b", "x", "y", []), 1, "b cannot go from x to y; legal moves: none (it is final)"),
+        (errors.IllegalTransition("b", "x", "y", ["z", "w"]), 2, "b cannot go from x to y; legal moves: w, z"),
+        (errors.IllegalTransition("b", "x", "y", []), 2, "b cannot go from x to y; legal moves: none (it is final)"),
         (errors.StaleGeneration("b", 1, 2), 1, "batch b is at generation 2; this run holds 1 and may not commit"),
         (errors.BatchHeld("x"), 1, "x"),
         (

@@ -244,6 +244,8 @@ class RecordNotFound(LedgerError):
 class IllegalTransition(LedgerError):
     """The status may not change this way."""
 
+    exit_code = 2
+
     def __init__(self, what: str, old: str, new: str, allowed: Iterable[str]) -> None:
         """Name what should change, both states and the moves that are legal."""
         self.what, self.old, self.new, self.allowed = what, old, new, sorted(allowed)
