@@ -21,6 +21,7 @@ from medical_kg.orchestration.interruption import watched
 from medical_kg.orchestration.isolation import RemoteStageType
 from medical_kg.orchestration.ledger.contract import DeadLetter, NextBatch, Note, OutputRef, StageRecord, Wait
 from medical_kg.orchestration.resilience import Guard
+from medical_kg.orchestration.surroundings import kept
 from medical_kg.orchestration.telemetry.events import (
     CallOverran,
     CallRetried,
@@ -52,7 +53,8 @@ def execute_stage(run: BatchRun, name: str) -> Outcome:
     execution = _Execution(run, run.plan.stage(name))
     with watched() as watch:
         try:
-            return execution.run()
+            with kept(f"stage {name!r} of type {execution.type_name!r}"):
+                return execution.run()
         except LedgerError:
             raise
         except BaseException as error:  # noqa: BLE001  # a plugin may raise anything; it fails this stage only
@@ -69,6 +71,11 @@ class _Execution:
         self._started = run.clock.now()
         self._notes: list[Note] = []
         self._parts: FingerprintParts | None = None
+
+    @property
+    def type_name(self) -> str:
+        """The name of the stage's type."""
+        return self._planned.type.name
 
     def run(self) -> Outcome:
         run, planned = self._batch_run, self._planned

@@ -13,6 +13,7 @@ from medical_kg.orchestration.pipeline import load
 from medical_kg.orchestration.pipeline.check import CheckResult, check
 from medical_kg.orchestration.pipeline.policies import FILE_NAMES, Policies, find_policies, load_policies
 from medical_kg.orchestration.pipeline.problems import Place, Problem
+from medical_kg.orchestration.surroundings import kept
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.isolation import Environments
@@ -75,7 +76,8 @@ class Catalog:
         """
         given = os.fspath(name_or_path)
         if given.endswith(SUFFIXES) or os.sep in given:
-            if Path(given).is_file():
+            # Whatever stands there; reading it says why it is no pipeline.
+            if Path(given).exists():
                 return Path(given)
             raise PipelineNotFound(given, self._names(), [str(Path(given).parent)])
         for entry in self.entries():
@@ -103,14 +105,15 @@ class Catalog:
         """
         path = self.find(name_or_path)
         policies = self.policies(path)
-        result = check(
-            path,
-            installation.stages,
-            installation,
-            policies.by_name,
-            overrides=overrides,
-            environments=environments,
-        )
+        with kept(f"a plugin of pipeline {path.stem!r} (`medical-kg plugins doctor` tells which), when it was loaded,"):
+            result = check(
+                path,
+                installation.stages,
+                installation,
+                policies.by_name,
+                overrides=overrides,
+                environments=environments,
+            )
         problems = (*result.problems, *_file_warnings(path, result), *policies.problems)
         broken = any(problem.severity == "error" for problem in policies.problems)
         return CheckResult(None if broken else result.plan, problems)
