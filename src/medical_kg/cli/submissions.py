@@ -93,6 +93,10 @@ def _show_head(state: State, report: Report) -> None:
     state.print(f"submission {one.id} {one.status}, {plural(len(report.batches), 'batch')}")
     state.print(f"pipeline {one.pipeline} {one.pipeline_version}, {asked or 'no input'}, tenant {one.tenant}")
     state.print(f"created {moment(one.created_at)} by {one.actor}, updated {moment(one.updated_at)}")
+    if one.plugin_lock:
+        locked = [entry for entries in one.plugin_lock.values() for entry in entries.values()]
+        began = sorted({f"{entry['distribution']} {entry['version']}".strip() for entry in locked})
+        state.print(f"plugins it began with: {', '.join(began)}")
     state.print()
 
 

@@ -63,7 +63,7 @@ def _refusal(error: PluginError) -> tuple[str, str]:
     if isinstance(error, PluginBroken):
         return f"{error.provenance} is broken: {error.reason}", "run medical-kg plugins doctor"
     said, _, advice = str(error).partition("; ")
-    return said.partition(") ")[2], advice
+    return f"it {said.partition(') ')[2]}", advice
 
 
 def standing(claim: Claim, outcome: Outcome) -> tuple[Standing, str]:

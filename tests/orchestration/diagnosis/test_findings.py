@@ -161,7 +161,9 @@ def test_damaged_metadata_without_plugins(folder: Path) -> None:
     info = distribution(folder, "junk", {})
     (info / "entry_points.txt").write_bytes(b"\xff\xfe\x00")
     shutil.copytree(info, folder / "unnamed" / info.name)
-    (one,) = found(folder).values()
+    stage_plugin(folder, "score")
+    good, one = found(folder).values()
+    assert (good.status, good.seconds is not None) == ("installed", True)
     assert (one.door, one.name, one.distribution, one.status) == ("", "", "junk", "broken")
     assert one.reason == "its plugins cannot be listed: its entry_points.txt is damaged: it is not UTF-8"
     assert one.remedy == "pip install --force-reinstall junk"

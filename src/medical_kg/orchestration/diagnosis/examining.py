@@ -95,9 +95,15 @@ def _process(installation: Installation, claims: Sequence[Claim]) -> Iterator[tu
     reading, writing = os.pipe()
     command = [sys.executable, "-P", "-m", "medical_kg.orchestration.diagnosis.examiner", str(writing)]
     process = subprocess.Popen(  # noqa: S603  # our own program
-        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, pass_fds=(writing,),
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        pass_fds=(writing,),
         start_new_session=True,
-    )  # fmt: skip
+        # Otherwise pydantic asks every distribution for plugins of its own, and falls over one that is damaged.
+        env={"PYDANTIC_DISABLE_PLUGINS": "__all__", **os.environ},
+    )
     try:
         os.close(writing)
         assert process.stdin is not None  # noqa: S101  # a pipe was asked for
