@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from medical_kg import (
     Clause,
@@ -59,6 +59,7 @@ class Config(BaseModel):
     doing: Mapping[str, str] = {}
     log: Path | None = None
     bytes_each: int = 0
+    key: SecretStr = SecretStr("none")
 
 
 def note(config: Config, what: str) -> int:

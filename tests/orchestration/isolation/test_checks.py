@@ -71,6 +71,18 @@ def test_a_plan_shows_the_completed_config(place: Any) -> None:
     assert verdict.config.model_dump_json() == '{"gate":null,"format":null,"limits":{"a":1,"gate":0}}'
 
 
+def test_a_secret_is_kept_as_a_digest(place: Any) -> None:
+    """The plan knows a secret of an isolated stage by its digest, as that of any other, and gives the worker itself."""
+    host = place.workspace.environments.host("process")
+    type_ = host.describe("odd-feed")
+    found = [host.judge(type_, {"key": key}, stage="a", conditions={}).config for key in ("one", "two")]
+    assert found[0].given == {"key": "one"}
+    shown = [config.model_dump_json() for config in found]
+    assert "sha256" in shown[0]
+    assert shown[0] != shown[1]
+    assert '"one"' not in shown[0]
+
+
 def test_a_stage_type_is_described_without_being_imported(place: Any) -> None:
     """Reads, writes, mode, origin and types come from the worker; the engine has no module of the plugin."""
     host = place.workspace.environments.host("process")

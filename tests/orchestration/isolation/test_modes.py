@@ -13,7 +13,7 @@ from medical_kg.orchestration.telemetry.events import CallRetried, Event, Events
 EVERY_MODE = """
 batch_size: 4
 stages:
-  - {{name: feed, type: odd-feed, {env} config: {{number: 6}}}}
+  - {{name: feed, type: odd-feed, {env} config: {{number: 6, key: hush}}}}
   - {{name: shout, type: odd-shout, {env} depends_on: [feed], config: {{doing: {{w1: raise, w2: reject, w5: quit}}}}}}
   - {{name: chorus, type: odd-chorus, {env} depends_on: [shout], config: {{doing: {{w3: raise}}}}}}
   - {{name: split, type: odd-split, {env} depends_on: [feed], config: {{doing: {{w0: raise}}}}}}
@@ -27,6 +27,7 @@ STAGES = ("feed", "shout", "chorus", "split", "pair", "handled", "sink", "tally"
 
 
 def summary(place: Any, report: Any) -> dict[str, Any]:
+    assert report.errors == ()
     results = [place.workspace.ledger.results(batch.id) for batch in report.batches]
     return {
         "stages": [(one.stage, one.status, one.counts, one.dead_letters, one.retries) for one in report.stages],

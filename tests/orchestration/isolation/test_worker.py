@@ -307,7 +307,7 @@ def test_a_program_answers_what_it_is_asked(program: Program, ends: tuple[Channe
     assert (said["error"]["kind"], said["error"]["facts"][3]) == ("PluginNotFound", NEAREST)
     asked = {"type": "odd-shout", "given": {"numbre": 1}, "stage": "s", "conditions": {}}
     (said,) = answer_of(program, engine, {"do": "judge", **asked})
-    assert said["verdict"]["errors"][0]["known"] == ["bytes_each", "doing", "log", "number"]
+    assert said["verdict"]["errors"][0]["known"] == ["bytes_each", "doing", "key", "log", "number"]
     (said,) = answer_of(program, engine, {"do": "dance"})
     assert said["error"]["kind"] == "KeyError"
     assert not program.answer({"do": "close"}, [])

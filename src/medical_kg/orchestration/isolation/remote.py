@@ -121,10 +121,9 @@ def _key(said: Mapping[str, Any]) -> StateKey[Any]:
     )
 
 
-def tell(verdict: Verdict) -> dict[str, Any]:
-    """Return a verdict as JSON can hold it."""
-    config = None if verdict.config is None else verdict.config.model_dump(mode="json")
-    return {**dataclasses.asdict(dataclasses.replace(verdict, config=None)), "config": config}
+def tell(verdict: Verdict, completed: Any) -> dict[str, Any]:
+    """Return a verdict as JSON can hold it; ``completed`` is the completed config in plain values."""
+    return {**dataclasses.asdict(dataclasses.replace(verdict, config=None)), "config": completed}
 
 
 def retell(said: Mapping[str, Any], given: Mapping[str, Any]) -> Verdict:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from medical_kg import __version__
 from medical_kg.orchestration.contract import NamedCondition
 from medical_kg.orchestration.contract.errors import PluginBroken, PluginConflict, PluginNotFound
+from medical_kg.orchestration.execution.fingerprint import plain_config
 from medical_kg.orchestration.isolation.channel import PROTOCOL, Channel, Message
 from medical_kg.orchestration.isolation.judging import judge
 from medical_kg.orchestration.isolation.process import MEMORY_EXIT
@@ -136,7 +137,8 @@ class Program:
             conditions=conditions,
             installation=self._workspace.installation,
         )
-        return {"verdict": tell(verdict)}
+        # As the engine keeps configs: a digest stands for each secret.
+        return {"verdict": tell(verdict, None if verdict.config is None else plain_config(verdict.config))}
 
     def _run(self, request: Message, fds: list[int]) -> Answer:
         return self._runner.run(self._type(request["type"]), request, fds)
