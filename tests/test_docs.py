@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import pytest
 import yaml
@@ -167,6 +167,14 @@ def test_every_config_field_of_a_built_in_stage_type_says_what_it_means() -> Non
         for field, info in model.model_fields.items()
         if not info.description
     ] == []
+
+
+def test_every_verdict_of_explain_is_documented() -> None:
+    """The page that says how to read an explanation has every verdict."""
+    from medical_kg.orchestration.inspection.verdicts import Verdict
+
+    page = (DOCS / "how-to" / "explain.md").read_text(encoding="utf-8")
+    assert [verdict for verdict in get_args(Verdict) if f"| `{verdict}` |" not in page] == []
 
 
 def test_every_code_of_the_check_is_documented() -> None:
