@@ -39,7 +39,7 @@ def run_around(case: StageCase, folder: Path, *, kill: str = "", die: Callable[[
         die: ends the process.
     """
     recorded = RecordedEvents()
-    workspace = _Workspace(folder, case, (kill, die) if die else None)
+    workspace = _Workspace(folder, case, (kill, die) if kill and die else None)
     instances = Instances()
     try:
         plan = plan_around(case)

@@ -72,6 +72,10 @@ class ProcessRules:
         wanted, _, found, _ = self._killed(trial, "after")
         _same_end(trial, wanted, found)
         waits = any(result["status"] == "waiting" for result in wanted["results"].values())
+        if trial.case.repeatable and "workspace" not in trial.metadata.needs:
+            assert found["results"] == wanted["results"], trial.says(
+                "surviving a kill", "the resumed run gave something else than one that was not killed", REPEATABLE
+            )
         reused = f"StageReused {_name(trial)}" in found["events"]
         assert reused or waits, trial.says(
             "surviving a kill",

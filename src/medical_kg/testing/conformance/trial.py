@@ -101,7 +101,7 @@ class Trial:
         try:
             run = self.run()
         except ContractError as error:
-            self.broke("its own metadata", f"a run over the case's reads ended with: {error}", "correct it")
+            self.broke("its own metadata", f"a run over the case's reads ended with: {error}", "let both agree")
         if run.waiting is not None:
             pytest.skip(f"{self.case} waits with the case's reads, so it gives nothing to look at")
         return run
