@@ -20,7 +20,7 @@ PROJECT = $(INSTALL) --no-deps --no-build-isolation --editable .
 ORCHESTRATION = */medical_kg/orchestration
 GROUND_FLOOR = $(ORCHESTRATION)/contract/*,$(ORCHESTRATION)/discovery.py,$(ORCHESTRATION)/registry.py,$(ORCHESTRATION)/pipeline/*
 
-.PHONY: help setup demo test test-fast check bench docs fix lock clean
+.PHONY: help setup demo test test-fast check bench mutants docs fix lock clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,10 @@ $(VENV)/.demo: requirements/demo.txt pyproject.toml | $(BIN)/python
 $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(BIN)/python
 	$(LOCKED) --requirement requirements/dev.txt
 	$(PROJECT)
+	@touch $@
+
+$(VENV)/.bench $(VENV)/.mutation: $(VENV)/.%: requirements/%.txt $(VENV)/.dev
+	$(LOCKED) --requirement $<
 	@touch $@
 
 setup: $(VENV)/.dev  ## Make .venv with the pinned development tools and this project
@@ -62,8 +66,12 @@ check: setup docs  ## Check format, style, types, layers and the documentation
 docs: setup  ## Build the documentation; a warning is an error
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html docs docs/_build/html
 
-bench: setup  ## Measure the budgets of the design, each beside its floor
+bench: $(VENV)/.bench  ## Measure the budgets of the design, each beside its floor
 	$(BIN)/python -m benchmarks
+
+mutants: $(VENV)/.mutation  ## Break contract, registry and checks line by line, and list what no test notices
+	$(BIN)/mutmut run --max-children $(WORKERS)
+	$(BIN)/mutmut results
 
 fix: setup  ## Format, repair what can be repaired, and write the reference anew
 	$(BIN)/python scripts/reference.py
@@ -74,5 +82,5 @@ lock:  ## Pin the requirements anew (needs uv)
 	UV=$(UV) bash scripts/lock
 
 clean:  ## Remove the environment and everything built
-	rm -rf $(VENV) build dist docs/_build .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis \
+	rm -rf $(VENV) build dist docs/_build mutants .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis \
 		.import_linter_cache
