@@ -145,6 +145,19 @@ def services() -> str:
     return table(["service", "what it gives"], ([f"`{name}`", what] for name, what in SERVICES.items()))
 
 
+def conformance_rules() -> str:
+    """Return the rules of the conformance suite, in the order of their definition."""
+    from medical_kg.testing.conformance import StageConformance
+
+    rules = [
+        (name, rule)
+        for cls in StageConformance.__bases__
+        for name, rule in vars(cls).items()
+        if name.startswith("test_")
+    ]
+    return table(["rule", "what must hold"], ([f"`{name}`", first_paragraph(rule)] for name, rule in rules))
+
+
 def events() -> str:
     """Return the events with their fields."""
     import dataclasses
@@ -218,6 +231,7 @@ REGIONS: Mapping[str, Callable[[], str]] = {
     "state-keys": state_keys,
     "services": services,
     "events": events,
+    "conformance-rules": conformance_rules,
     "pipeline": pipeline_fields("PipelineSpec"),
     "metadata": pipeline_fields("MetadataSpec"),
     "stage": pipeline_fields("StageSpec"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -93,3 +94,13 @@ def test_a_name_that_the_kit_does_not_have() -> None:
     assert medical_kg_workspace is not None
     with pytest.raises(AttributeError, match=r"module 'medical_kg\.testing' has no attribute 'run_stages'"):
         kit.run_stages  # noqa: B018  # the attribute is asked for
+
+
+def test_the_guide_s_tests_pass(tmp_path: Path) -> None:
+    """The code of the page on testing a stage, in a file of an author's, is a green test module."""
+    page = (HERE.parents[1] / "docs" / "how-to" / "test-a-stage.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / "test_guide.py").write_text("\n".join(blocks), encoding="utf-8")
+    ended = run(tmp_path, "test_guide.py", "-k", "not kill")
+    assert ended.returncode == 0, ended.stdout
+    assert re.search(r"2[0-9] passed, [0-9]+ skipped", ended.stdout)
