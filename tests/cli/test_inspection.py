@@ -108,6 +108,16 @@ def test_diff_tells_what_differs_and_what_runs_again(cli: Cli, gated: Path, here
     assert cli("pipelines", "diff", gated, gated).stderr == "both come to the same plan\n"
 
 
+def test_a_stage_moved_into_a_worker_process_is_not_run_again(cli: Cli, gated: Path, here: Path) -> None:
+    """Where a stage runs is told, and decides no output: the fingerprint is the same in both places."""
+    new = here / "new.yaml"
+    new.write_text(gated.read_text(encoding="utf-8"), encoding="utf-8")
+    edit(new, "adapter: files}}", "adapter: files}, environment: process}")
+    ingest = json.loads(cli("pipelines", "diff", gated, new, "--json").stdout)["stages"][0]
+    assert [change["told"] for change in ingest["changes"]] == ["environment (not there) → process"]
+    assert (ingest["status"], ingest["rerun"]) == ("changed", "no")
+
+
 def test_diff_as_json(cli: Cli, gated: Path, here: Path) -> None:
     """The same for programs."""
     new = here / "new.yaml"

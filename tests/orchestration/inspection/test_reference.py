@@ -135,7 +135,7 @@ def test_a_config_that_cannot_say_what_it_is_does_no_harm() -> None:
 
     class Odd(BaseModel):
         model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
-        thing: complex | object = Field(default_factory=fail)
+        thing: Format = Field(default_factory=fail)
 
     assert [(one.default, one.constraints) for one in config_fields(Odd)] == [(UNKNOWN, "")]
 
@@ -229,6 +229,7 @@ def test_where_something_is_defined_is_told_as_far_as_it_is_known() -> None:
     assert place(dict, ORIGIN) == ""
     assert place(7, ORIGIN) == ""
     assert first_paragraph(Format) == "Reads `things`."
+    assert first_paragraph(type("Silent", (Format,), {})) == ""
 
 
 def test_a_table_survives_odd_texts() -> None:

@@ -153,8 +153,9 @@ def said_by(thing: Any, origin: Origin) -> str:
 
 
 def first_paragraph(thing: Any) -> str:
-    """Return the first paragraph of a docstring on one line, in Markdown."""
-    return " ".join((inspect.getdoc(thing) or "").split("\n\n")[0].replace("``", "`").split())
+    """Return the first paragraph of a docstring on one line, in Markdown; a class does not inherit one."""
+    own = getattr(thing, "__doc__", None) if not inspect.isclass(thing) else vars(thing).get("__doc__")
+    return " ".join(inspect.cleandoc(own or "").split("\n\n")[0].replace("``", "`").split())
 
 
 def _has_source(thing: Any) -> bool:

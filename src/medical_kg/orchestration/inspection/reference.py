@@ -96,7 +96,7 @@ def _config(model: type[BaseModel], none: str) -> Iterator[str]:
     if not fields:
         yield none
         return
-    if "__doc__" in vars(model) and (said := first_paragraph(model)):
+    if said := first_paragraph(model):
         yield said
     rows = [(f"`{one.field}`", f"`{one.type}`", f"`{one.default}`", one.constraints, one.description) for one in fields]
     yield table(("field", "type", "default", "must be", "meaning"), rows)

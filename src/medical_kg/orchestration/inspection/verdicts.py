@@ -173,9 +173,7 @@ BEFORE = {
 
 
 def _waiting(look: Look, record: StageRecord, changes: tuple[Change, ...]) -> StageExplanation:
-    wait = look.waits.get(record.stage)
-    if wait is None:
-        return _told(record, "waits", "what for is not known", changes=changes)
+    wait = look.waits[record.stage]
     held = [clause for clause in wait.condition.clauses if clause.holds(look.signals, wait.baseline)]
     missing = tuple(
         str(wait.condition.model_copy(update={"clauses": (one,)})) for one in wait.condition.clauses if one not in held
