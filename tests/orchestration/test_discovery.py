@@ -11,7 +11,7 @@ import pytest
 from distributions import STAGES, distribution, imported, module, stage_plugin
 
 from medical_kg import __version__
-from medical_kg.orchestration.discovery import Claim, PluginSettings, find_claims
+from medical_kg.orchestration.discovery import Claim, PluginSettings, find_claims, find_damaged
 from medical_kg.orchestration.registry import Installation
 
 
@@ -304,3 +304,58 @@ def test_a_denied_plugin_is_never_imported(tmp_path: Path, monkeypatch: pytest.M
     assert "bad" not in Installation(PluginSettings(deny=("dist",)), path=[str(tmp_path)]).stages
     assert imported(tmp_path) == []
     assert "bad" not in sys.modules
+
+
+# Reading
+
+
+def test_a_folder_in_place_of_the_metadata(tmp_path: Path) -> None:
+    """What is no file has nothing to say."""
+    info = distribution(tmp_path, "odd", {"odd": "odd:Plugin"})
+    (info / "METADATA").unlink()
+    (info / "METADATA").mkdir()
+    claim = only(tmp_path)
+    assert (claim.status, claim.reason) == ("broken", "its METADATA has no Name and no Version; install odd anew")
+
+
+@pytest.mark.parametrize("lines", [1, 3000, 20_000])
+def test_files_of_any_size_and_line_ending(tmp_path: Path, lines: int) -> None:
+    """Long files are read to their end, and lines may end as Windows ends them."""
+    points = "".join(f"type-{number} = module_{number}:Plugin\r\n" for number in range(lines))
+    info = distribution(tmp_path, "long", f"[{STAGES}]\r\n{points}")
+    (info / "entry_points.txt").write_bytes(f"[{STAGES}]\r\n{points}".encode())
+    (info / "METADATA").write_bytes(b"Name: long\r\nVersion: 3\r\n\r\nName: not this one\r\n")
+    found = claims(tmp_path)
+    assert len(found) == lines
+    assert str(found[-1].origin) == "long 3"
+    assert found[-1].place == f"{info / 'entry_points.txt'}:{lines + 1}"
+
+
+def test_a_distribution_in_an_archive(tmp_path: Path) -> None:
+    """What Python can import from an archive is listed from it as well."""
+    (tmp_path / "content").mkdir()
+    stage_plugin(tmp_path / "content", "score")
+    archive = shutil.make_archive(str(tmp_path / "archive"), "zip", tmp_path / "content")
+    (claim,) = find_claims(PluginSettings(), [archive])
+    assert (str(claim.origin), claim.status) == ("dist-score 1.0", "installed")
+    assert claim.place == f"{archive}/dist_score-1.0.dist-info/entry_points.txt:2"
+
+
+def test_what_cannot_be_listed(tmp_path: Path) -> None:
+    """A distribution whose entry points are damaged gives no claim where none of ours can be made out, but is named."""
+    stage_plugin(tmp_path, "score")
+    for name, content in {
+        "junk": b"\xff\xfe",
+        "other": b"[x]\ny = z:q\n",
+        "ours": b"[medical_kg.sources]\n\xff = a:b\n",
+    }.items():
+        (distribution(tmp_path, name, {}) / "entry_points.txt").write_bytes(content)
+    assert list(find_damaged([str(tmp_path)])) == [("junk", "its entry_points.txt is damaged: it is not UTF-8")]
+
+
+def test_a_requirement_is_judged_by_the_release_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same requirement is judged anew for another release."""
+    stage_plugin(tmp_path, "score", requires=("medical-kg<5",))
+    assert only(tmp_path).usable
+    monkeypatch.setattr("medical_kg.__version__", "5.0")
+    assert only(tmp_path).status == "incompatible"

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
-from pathlib import Path
+from functools import cache, partial
 from typing import Annotated, Any, Literal
 
 from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
@@ -50,6 +50,8 @@ ON_CORE = re.compile(r"medical[-_.]+kg(?![\w.-])", re.IGNORECASE)
 PLAIN = re.compile(r"[\w.-]+\s*([<>=!~][\w\s.,<>=!~*+-]*)?")
 """A requirement without extras, address and marker: the common case, for which the full parser is slow."""
 
+AT_ONCE = 65_536
+"""Bytes that are read at once: more than most metadata files have."""
 SHORT = 12
 """Digits of a hash that people are shown."""
 
@@ -171,7 +173,7 @@ class Claim:
     def place(self) -> str:
         """Where it is written, as ``file:line``; empty where that is not known."""
         folder = getattr(self.found_in, "_path", None)  # private, but importlib.metadata has no other way to tell
-        return self.written_in if folder is None else f"{Path(folder) / ENTRY_POINTS}:{self.line}"
+        return self.written_in if folder is None else f"{folder}/{ENTRY_POINTS}:{self.line}"
 
     def as_loaded(self) -> Claim:
         """Return it with the source that was loaded."""
@@ -250,11 +252,33 @@ def _folder_name(distribution: importlib.metadata.Distribution) -> str:
 def _read(distribution: importlib.metadata.Distribution, file: str) -> tuple[str, str]:
     """Return a metadata file's text as far as it can be read, and what is wrong with it."""
     try:
-        return distribution.read_text(file) or "", ""
+        content = _content(distribution, file)
+        return (distribution.read_text(file) or "" if content is None else content.decode()), ""
     except UnicodeDecodeError as error:
         return error.object.decode(errors="replace"), f"its {file} is damaged: it is not UTF-8"
     except OSError as error:
         return "", f"its {file} cannot be read: {error.strerror}"
+
+
+def _content(distribution: importlib.metadata.Distribution, file: str) -> bytes | None:
+    """Return a metadata file from a plain folder as it is; None where ``read_text`` must say, as of one in an archive.
+
+    Opening a text file by its path costs more than the rest of listing, and this is done for every distribution.
+    """
+    try:
+        folder = os.fspath(distribution._path)  # type: ignore[attr-defined]  # noqa: SLF001  # private, see read_text
+        number = os.open(f"{folder}/{file}", os.O_RDONLY | os.O_CLOEXEC)
+    except (AttributeError, TypeError, OSError):
+        return None
+    try:
+        content = os.read(number, AT_ONCE)
+        while more := os.read(number, AT_ONCE) if len(content) % AT_ONCE == 0 else b"":
+            content += more
+    except OSError:
+        return None
+    finally:
+        os.close(number)
+    return content.replace(b"\r\n", b"\n")
 
 
 def _about(distribution: importlib.metadata.Distribution, folder_name: str, damage: str) -> _About:
@@ -292,11 +316,14 @@ def _load(entry: _Entry) -> Any:
 
 def _entries(text: str) -> Iterator[_Entry]:
     door = ""
-    for number, line in enumerate(map(str.strip, text.split("\n")), start=1):
-        if line.startswith("[") and line.endswith("]"):
-            door = line[1:-1].strip()
-        elif line and not line.startswith("#") and door.startswith(DOOR_PREFIX):
-            name, _, value = map(str.strip, line.partition("="))
+    for number, given in enumerate(text.split("\n"), start=1):
+        line = given.strip()
+        if line[:1] == "[" and line[-1] == "]":
+            name = line[1:-1].strip()
+            door = name if name.startswith(DOOR_PREFIX) else ""
+        elif door and line and line[0] != "#":
+            name, _, value = line.partition("=")
+            name, value = name.strip(), value.strip()
             wrong = ""
             if not name or ":" in name or not OBJECT.fullmatch(value):
                 wrong = f"line {number} of its {ENTRY_POINTS} is {line!r}, not name = module:attribute"
@@ -319,13 +346,18 @@ def _misfit(requires: Iterable[str]) -> str | None:
     """Return why a distribution with these requirements does not fit this release, or None when it does."""
     from medical_kg import __version__ as ours
 
-    for line in filter(ON_CORE.match, requires):
-        try:
-            specifier = _specifier(line)
-        except (InvalidRequirement, InvalidSpecifier, UndefinedComparison, UndefinedEnvironmentName) as error:
-            return f"its requirement {line!r} cannot be read: {str(error).splitlines()[0]}"
-        if specifier is not None and not specifier.contains(ours, prereleases=True):
-            return f"it requires {CORE}{specifier}, this is {CORE} {ours}"
+    return next(filter(None, (_clash(line, ours) for line in filter(ON_CORE.match, requires))), None)
+
+
+@cache
+def _clash(line: str, ours: str) -> str | None:
+    """Return why a requirement on us does not admit this release; plugins by and large write the same few."""
+    try:
+        specifier = _specifier(line)
+    except (InvalidRequirement, InvalidSpecifier, UndefinedComparison, UndefinedEnvironmentName) as error:
+        return f"its requirement {line!r} cannot be read: {str(error).splitlines()[0]}"
+    if specifier is not None and not specifier.contains(ours, prereleases=True):
+        return f"it requires {CORE}{specifier}, this is {CORE} {ours}"
     return None
 
 
