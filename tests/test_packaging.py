@@ -111,6 +111,7 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "medical_kg/pipelines/resilience.yaml",
         "medical_kg/embedders/data/tokenizer.json",
         "medical_kg/samples/*/*.json",
+        "medical_kg/checks/MKG011.md",
         "*.dist-info/licenses/LICENSE",
     ],
 )

@@ -105,3 +105,22 @@ def test_the_schema_knows_installed_types_and_policies(cli: Cli) -> None:
     assert schema["title"] == "medical-kg pipeline"
     assert '"knowledge-graph"' in json.dumps(schema)
     assert '"gpu-bound"' in json.dumps(schema)
+
+
+def test_a_check_that_fails_points_to_the_page_of_its_first_code(cli: Cli, here: Path) -> None:
+    """The command named on standard error prints the page; a program that reads the verdict is not disturbed."""
+    (here / "bad.yaml").write_text("name: bad\n")
+    assert "`medical-kg pipelines explain MKG012` shows an example" in cli("pipelines", "check", "bad.yaml").stderr
+    assert cli("pipelines", "check", "bad.yaml", "--json").stderr == ""
+    page = cli("pipelines", "explain", "mkg012").stdout
+    assert page.startswith("# MKG012: a field is missing\n")
+    assert "## The fix" in page
+    told = json.loads(cli("pipelines", "explain", "MKG012", "--json").stdout)
+    assert told == {"code": "MKG012", "page": page}
+
+
+def test_a_code_that_does_not_exist_is_refused(cli: Cli) -> None:
+    """The nearest codes are named, with code 2."""
+    result = cli("pipelines", "explain", "MKG999")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "there is no code 'MKG999'; did you mean" in result.stderr

@@ -41,7 +41,7 @@ def expected_in(text: str) -> list[tuple[int, int, str, str]]:
     return sorted(found)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The made-up packages and those of ``examples``, installed beside what really is."""
     folder = tmp_path_factory.mktemp("site")
@@ -56,12 +56,12 @@ def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def installed(acme: Path) -> Installation:
     return Installation(path=list(sys.path))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def judge(installed: Installation) -> Check:
     """Check a file or a text with the shipped policies and one environment that has no interpreter."""
     policies = load_policies(shipped_folder() / "resilience.yaml").by_name
@@ -73,7 +73,7 @@ def judge(installed: Installation) -> Check:
     return run
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def expected() -> Callable[[str], list[tuple[int, int, str, str]]]:
     """Return what a wrong file says of itself."""
     return expected_in

@@ -63,7 +63,32 @@ def check_pipelines(
     if state.json:
         state.print_json(verdicts if len(verdicts) > 1 else verdicts[0])
     if not all(verdict["ok"] for verdict in verdicts):
+        _point_to_page(state, verdicts)
         raise typer.Exit(WRONG_REQUEST)
+
+
+def _point_to_page(state: State, verdicts: list[dict[str, Any]]) -> None:
+    found = (problem["code"] for verdict in verdicts for problem in verdict["problems"])
+    if (code := next(found, None)) and not state.json:
+        state.note(f"`{state.command('pipelines', 'explain', code)}` shows an example and its fix, as for any code")
+
+
+@app.command("explain")
+def explain_code(
+    ctx: typer.Context,
+    code: Annotated[str, typer.Argument(metavar="CODE", help="The code of a problem, such as MKG011.")],
+    *,
+    json: Json = False,
+) -> None:
+    """Print what a code of `pipelines check` means: a wrong file, its message and the fix."""
+    from medical_kg.orchestration.pipeline.pages import page
+
+    state = state_of(ctx, json=json)
+    text = page(code)
+    if state.json:
+        state.print_json({"code": code.strip().upper(), "page": text})
+    else:
+        state.print(text, end="")
 
 
 def _verdict(state: State, name: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -77,21 +77,35 @@ def _judge(
     installation: Installation,
 ) -> Verdict:
     model = type_.metadata.config_model
+    config: Any = None
     try:
         config = model.model_validate(given)
         config = type_.cls.configure(config, stage=stage, conditions=conditions)
-        references = list(_references(config, None, ()))
     except ValidationError as error:
-        return Verdict(errors=tuple(details_of(error, model)))
+        return _naming(Verdict(errors=tuple(details_of(error, model))), _sound(error, model, given), installation)
     except ValueError as error:
-        return Verdict(refused=message_of(error))
+        return _naming(Verdict(refused=message_of(error)), _references(config, None, ()), installation)
     if not isinstance(config, model):
         return Verdict(failed=f"configure() returned {type(config).__name__}, not {model.__name__}")
-    return Verdict(
-        config=config,
-        conditions=tuple((one.loc, one.name) for one in references if one.door is None),
-        missing=tuple(missing for one in references if one.door and (missing := _missing(one, installation))),
+    return _naming(Verdict(config=config), _references(config, None, ()), installation)
+
+
+def _naming(verdict: Verdict, references: Iterable[_Reference], installation: Installation) -> Verdict:
+    found = list(references)
+    return replace(
+        verdict,
+        conditions=tuple((one.loc, one.name) for one in found if one.door is None),
+        missing=tuple(missing for one in found if one.door and (missing := _missing(one, installation))),
     )
+
+
+def _sound(error: ValidationError, model: type[BaseModel], given: Mapping[str, Any]) -> Iterator[_Reference]:
+    """Give the names in the fields that nothing is wrong with: a mistake in one field does not hide one in another."""
+    wrong = {details["loc"][0] for details in error.errors(include_url=False, include_input=False) if details["loc"]}
+    for name, info in model.model_fields.items():
+        key = info.alias or name
+        if key in given and key not in wrong:
+            yield from _references(given[key], (info.annotation, *info.metadata), (key,))
 
 
 def details_of(error: ValidationError, model: Any) -> Iterator[Details]:

@@ -1,0 +1,26 @@
+"""The pages of checks: a wrong file, its message and the fix, for each code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from medical_kg.orchestration.contract.errors import UsageError, near
+from medical_kg.orchestration.pipeline.problems import KINDS
+
+
+def page(code: str) -> str:
+    """Return the page of a code as Markdown text: from the installed package, or the checkout it runs from.
+
+    Raises:
+        UsageError: there is no such code, or this installation has no pages.
+    """
+    name = code.strip().upper()
+    if name not in KINDS:
+        raise UsageError(f"there is no code {code!r}; {near(name, KINDS)}")
+    from importlib.resources import files
+
+    package = Path(str(files("medical_kg")))
+    for folder in (package / "checks", package.parents[1] / "docs" / "reference" / "checks"):
+        if (folder / f"{name}.md").is_file():
+            return (folder / f"{name}.md").read_text(encoding="utf-8")
+    raise UsageError(f"{name} means: {KINDS[name].title}; its page is not in this installation; install it again")
