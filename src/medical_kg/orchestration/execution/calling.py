@@ -240,13 +240,18 @@ def blaming(metadata: StageMetadata, what: str) -> Iterator[None]:
 
 
 def _by_default(metadata: StageMetadata, output: Any) -> Mapping[Any, Any]:
-    if len(metadata.writes) == 1 and not (isinstance(output, Mapping) and set(output) == set(metadata.writes)):
+    if len(metadata.writes) == 1 and not _is_by_key(output):
         return {metadata.writes[0]: output}
     if metadata.writes:
         return output if isinstance(output, Mapping) else {}
     if output is not None:
         raise _broken(metadata, f"it returned a {type(output).__name__}, but its metadata declares no writes")
     return {}
+
+
+def _is_by_key(output: Any) -> bool:
+    """Whether it maps state keys to values; no value of a key is keyed by state keys itself."""
+    return isinstance(output, Mapping) and bool(output) and all(isinstance(key, StateKey) for key in output)
 
 
 def _broken(metadata: StageMetadata, what: str, key: str | None = None) -> ContractError:

@@ -129,14 +129,14 @@ class _Execution:
         ctx = run.context(planned)
         timed_out = wait is not None and wait.deadline_at is not None and run.clock.now() >= wait.deadline_at
         ctx.timed_out = timed_out and wait is not None and wait.on_timeout == "continue"
-        if isinstance(planned.type, RemoteStageType):
-            made = work(run, planned, refs, ctx, self._retried)
-        else:
-            try:
+        try:
+            if isinstance(planned.type, RemoteStageType):
+                made = work(run, planned, refs, ctx, self._retried)
+            else:
                 made = self._work_here(refs, ctx)
-            except LedgerError as error:
-                # The stage's own, or of a service it asked. If the batch is lost, the commit of this failure says so.
-                return self.fail(error)
+        except LedgerError as error:
+            # The stage's own, or of a service it asked. If the batch is lost, the commit of this failure says so.
+            return self.fail(error)
         if made.overran:
             run.events.emit(CallOverran(**run.about(planned), calls=made.overran))
         if made.waiting is not None:
