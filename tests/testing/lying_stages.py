@@ -26,6 +26,7 @@ from medical_kg import (
     Waiting,
     optional,
 )
+from medical_kg.orchestration.contract.errors import WaitTimedOut
 from medical_kg.testing import StageCase
 
 
@@ -142,6 +143,7 @@ class Feed(Stage[Any]):
 breaks(bad_item=Word(id="bad", root="bad"))(Item)
 breaks()(Batch)
 breaks(reads={}, more={"limit": 2})(Feed)
+breaks(reads={}, more={"limit": 100})(Feed)
 
 
 # What a stage type says of itself
@@ -165,6 +167,12 @@ class ReadsAFileWhenMade(Item):
 
 class Growing(Model):
     times: Annotated[int, BeforeValidator(lambda value: value + 1)] = 1
+
+
+@breaks("constructor_is_cheap_and_takes_the_config_only", fatal=True)
+class WantsMoreThanAConfig(Item):
+    def __init__(self, config: Any, colour: str) -> None:
+        super().__init__(config)
 
 
 @breaks("config_survives_a_round_trip")
@@ -542,6 +550,30 @@ class Waits(Stage[Any]):
 @breaks()
 class WaitsAsItShould(Waits):
     pass
+
+
+@breaks()
+class WaitsForAllKindsOfThings(Waits):
+    condition = Condition(
+        clauses=(
+            Clause(field="a", operator="exists", value=False),
+            Clause(field="b", operator="in", value=["x", "y"]),
+            Clause(field="c", operator="not_equals", value="x"),
+            Clause(field="d", operator="changed"),
+            Clause(field="e", operator="lte", value=3),
+            Clause(field="f", operator="exists"),
+        )
+    )
+
+    def run(self, ctx: Any, **reads: Any) -> Any:
+        if ctx.timed_out:
+            raise WaitTimedOut("too late")
+        return None if ctx.signals.holds(self.condition) else Waiting(self.condition, on_timeout="continue")
+
+
+@breaks()
+class FailsWhenTheTimeIsUp(Waits):
+    on_timeout = "fail"
 
 
 @breaks("what_it_waits_for_can_come_true")

@@ -13,7 +13,6 @@ import pytest
 from support import LOWER, TALLY, UPPER, WORDS, Config, Word
 
 from medical_kg import MetadataError, Page, Stage, StageMetadata, TransientError, optional, stage
-from medical_kg.cli.describe import place
 from medical_kg.orchestration.registry import STAGES, Installation
 from medical_kg.orchestration.resilience import Policy
 from medical_kg.testing import run_stage
@@ -47,7 +46,8 @@ def test_it_is_a_stage_type_found_where_the_function_stands() -> None:
     assert shouted.__doc__ == "Shouts."
     function = inspect.unwrap(shouted)
     assert inspect.isfunction(function)
-    assert place(shouted) == f"{__file__}:{function.__code__.co_firstlineno}"
+    assert inspect.getsourcefile(shouted) == __file__
+    assert inspect.getsourcelines(shouted)[1] == function.__code__.co_firstlineno
     assert pickle.loads(pickle.dumps(shouted)) is shouted
 
 
@@ -65,7 +65,10 @@ def test_an_entry_point_may_name_it(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.syspath_prepend(str(tmp_path))
     found = Installation(path=[str(tmp_path)]).stages.get("deco")
     assert (found.cls.__qualname__, found.origin.object) == ("deco", "deco_kit:deco")
-    assert place(found.cls) == f"{tmp_path / 'deco_kit.py'}:2"
+    assert (inspect.getsourcefile(found.cls), inspect.getsourcelines(found.cls)[1]) == (
+        str(tmp_path / "deco_kit.py"),
+        2,
+    )
 
 
 def test_item_mode() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -157,9 +156,3 @@ def _names(key: StateKey[Any], value: Any) -> Any:
 def letters(run: StageRun) -> str:
     """Return the dead letters of a run in words."""
     return "; ".join(f"{one.item_id}: {one.error}: {one.message}" for one in run.dead_letters[:3])
-
-
-def is_importable(cls: type[Any]) -> bool:
-    """Whether another process can find the class by its module and name."""
-    module = sys.modules.get(cls.__module__)
-    return "<locals>" not in cls.__qualname__ and getattr(module, "__file__", None) is not None
