@@ -1,28 +1,43 @@
-"""The stage alone: no engine, no Dagster."""
+"""The stage type ``readability``: the rules that hold for every stage type, and what this one does."""
 
 from __future__ import annotations
 
 import pytest
+from medical_kg.documents.ir import Block, Document, Provenance, Section
+from medical_kg.testing import StageCase, run_stage
+from medical_kg.testing.conformance import StageConformance
+
 from medical_kg_readability import ReadabilityStage
 from medical_kg_readability.flesch import count, syllables
-
-from medical_kg.documents.ir import Block, Document, Provenance, Section
-from medical_kg.testing import run_stage
 
 TEXT = "The cat sat on the mat. It was a sunny day."
 
 
-def document(ident: str, text: str) -> Document:
-    """A document of one block."""
+def make_document(ident: str, text: str) -> Document:
+    """A record of the state key ``documents``."""
     return Document(
         id=ident,
-        root=f"root-{ident}",
+        root=ident,
         kind="text",
         title="",
         text=text,
-        sections=(Section(id="s0", blocks=(Block(id="s0.b0", start=0, end=len(text)),)),),
-        provenance=Provenance(source="test", uri="memory:"),
+        sections=(Section(id="s1", blocks=(Block(id="b1", start=0, end=len(text)),)),),
+        provenance=Provenance(source="example", uri="memory:"),
     )
+
+
+class TestConformance(StageConformance):
+    """The rules that hold for every stage type, each a test of its own."""
+
+    @pytest.fixture
+    def case(self) -> StageCase:
+        """Records that it can work on, and one that it must reject."""
+        return StageCase(
+            ReadabilityStage,
+            config={"min_words": 5},
+            reads={"documents": [make_document("a", TEXT), make_document("b", TEXT * 2)]},
+            bad_item=make_document("c", "Too short."),
+        )
 
 
 @pytest.mark.parametrize(
@@ -40,17 +55,13 @@ def test_reading_ease_is_flesch_s_formula() -> None:
     assert counts.reading_ease == pytest.approx(206.835 - 1.015 * 11 / 2 - 84.6 * 12 / 11)
 
 
-def test_each_document_gets_a_score_under_its_own_id() -> None:
-    """One record per document, with the document's id and root, and counted as scored."""
-    result = run_stage(ReadabilityStage, {"min_words": 5}, documents=[document("a", TEXT), document("b", TEXT)])
-    assert [(record.id, record.root) for record in result.output["readability"]] == [("a", "root-a"), ("b", "root-b")]
-    assert result.counts == {"scored": 2}
-
-
-def test_a_short_text_is_a_dead_letter_and_the_rest_goes_on() -> None:
+def test_a_short_text_is_a_dead_letter_and_the_rest_is_scored() -> None:
     """What is too short is rejected by itself, with the reason."""
-    result = run_stage(ReadabilityStage, {"min_words": 5}, documents=[document("a", "Too short."), document("b", TEXT)])
-    assert [record.id for record in result.output["readability"]] == ["b"]
-    assert [(letter.item_id, letter.message) for letter in result.dead_letters] == [
+    run = run_stage(
+        ReadabilityStage, {"min_words": 5}, documents=[make_document("a", "Too short."), make_document("b", TEXT)]
+    )
+    assert [(record.id, record.words) for record in run.output["readability"]] == [("b", 11)]
+    assert [(letter.item_id, letter.message) for letter in run.dead_letters] == [
         ("a", "it has 2 words, a score needs 5")
     ]
+    assert run.counts == {"scored": 1}

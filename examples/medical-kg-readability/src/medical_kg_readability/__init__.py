@@ -1,4 +1,4 @@
-"""The stage type ``readability``: how hard each document is to read."""
+"""The stage type ``readability`` for medical-kg."""
 
 from medical_kg_readability.stage import READABILITY, Readability, ReadabilityConfig, ReadabilityStage
 

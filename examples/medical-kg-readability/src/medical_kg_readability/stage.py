@@ -1,17 +1,20 @@
-"""The stage type, its config, its record and its state key."""
+"""The stage type ``readability``, its config, and what it writes.
+
+The contract of a stage is the docstring of ``medical_kg.orchestration.contract.stage``.
+"""
 
 from __future__ import annotations
-
-from pydantic import Field
 
 from medical_kg import ItemRejected, Model, Stage, StageContext, StageMetadata, StateKey
 from medical_kg.documents.ir import Document
 from medical_kg.documents.keys import DOCUMENTS
+from pydantic import Field
+
 from medical_kg_readability.flesch import count
 
 
 class Readability(Model):
-    """The score of one document."""
+    """A record of ``readability``: ``id`` is its own, ``root`` that of the input record it descends from."""
 
     id: str
     root: str
@@ -20,9 +23,9 @@ class Readability(Model):
 
 
 class ReadabilityConfig(Model):
-    """The config: a text of fewer than ``min_words`` words is rejected, since its score would say nothing."""
+    """What a pipeline may set under ``config``; any other field is refused while the pipeline is checked."""
 
-    min_words: int = Field(default=20, ge=1)
+    min_words: int = Field(default=20, ge=1, description="a text of fewer words is rejected: its score says nothing")
 
 
 READABILITY: StateKey[list[Readability]] = StateKey(
@@ -31,11 +34,11 @@ READABILITY: StateKey[list[Readability]] = StateKey(
 
 
 class ReadabilityStage(Stage[ReadabilityConfig]):
-    """Scores each document by the Flesch reading ease."""
+    """Scores how hard each document is to read."""
 
     metadata = StageMetadata(
         stage_type="readability",
-        version="1.0.0",
+        version="1.0.0",  # of its behaviour: raise it when equal input gives other output
         description="Scores how hard each document is to read.",
         reads=(DOCUMENTS,),
         writes=(READABILITY,),
@@ -46,7 +49,11 @@ class ReadabilityStage(Stage[ReadabilityConfig]):
     )
 
     def process(self, ctx: StageContext, item: Document) -> Readability:
-        """Score one document; raises ``ItemRejected`` when it is too short."""
+        """Score one document.
+
+        Raises:
+            ItemRejected: the text is too short. The item becomes a dead letter, the others go on.
+        """
         counts = count(item.text)
         if counts.words < self.config.min_words:
             message = f"it has {counts.words} words, a score needs {self.config.min_words}"
