@@ -109,6 +109,9 @@ def test_an_added_stage_that_looks_like_a_removed_one_is_pointed_out(workspace: 
     assert (found["shout"].status, found["shout"].rerun) == ("removed", "no")
     changed = by_name(diff(workspace, ("name: shout", "name: cry"), ("[w3]", "[]"), ("[shout, whis", "[cry, whis")))
     assert changed["cry"].looks_like == ""
+    twice = "\n  - {name: cry, type: shout, depends_on: [shout], config: {bad: [w3]}}\n  - {name: whisper,"
+    beside = by_name(diff(workspace, ("\n  - {name: whisper,", twice), ("[shout, whisper]", "[cry, whisper]")))
+    assert (beside["cry"].status, beside["cry"].looks_like) == ("added", "")
 
 
 def test_what_it_foretells_comes_true(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from support import DIAMOND, GATED, LOWER, TALLY, UPPER, Config, Word, make_workspace
 
 from medical_kg.orchestration import api, explain
-from medical_kg.orchestration.contract import Stage, StageMetadata
+from medical_kg.orchestration.contract import Clause, Condition, Stage, StageMetadata, Waiting
 from medical_kg.orchestration.contract.database import writing
 from medical_kg.orchestration.contract.errors import PipelineInvalid, PipelineNotFound, RecordNotFound
 from medical_kg.orchestration.inspection.verdicts import StageExplanation
@@ -231,6 +231,38 @@ def test_of_a_wait_it_says_what_is_missing_since_when_and_until_when(gated: Work
     assert found["barrier"].reasons == ("open equals True is missing",)
     assert (found["shout"].verdict, found["shout"].reasons) == ("skipped", ("barrier gave nothing (waits)",))
     assert found["whisper"].verdict == "ran"
+
+
+class Pair(Stage[Config]):
+    """Waits for two signals, or with ``number`` 1 for one of them."""
+
+    metadata = StageMetadata(
+        stage_type="pair", version="1.0", description="Waits.", config_model=Config, needs=("signals",)
+    )
+
+    def run(self, ctx: Any, **reads: Any) -> Waiting | None:
+        clauses = (Clause(field="left", value=True), Clause(field="right", operator="gte", value=2))
+        condition = Condition(mode="any" if self.config.number == 1 else "all", clauses=clauses)
+        return None if ctx.signals.holds(condition) else Waiting(condition)
+
+
+@pytest.mark.parametrize(
+    ("number", "told", "said"),
+    [
+        (2, {}, "left equals True and right gte 2 are missing"),
+        (2, {"left": True, "right": 1}, "right gte 2 is missing"),
+        (1, {"right": 1}, "left equals True or right gte 2 are missing"),
+        (2, {"left": True, "right": 2}, "left equals True and right gte 2 holds by now; a resume goes on"),
+    ],
+)
+def test_only_what_does_not_hold_is_missing(tmp_path: Path, number: int, told: dict[str, Any], said: str) -> None:
+    """Of several clauses those that are fulfilled are not asked for again."""
+    text = GATED.replace("type: barrier", "type: pair").replace("number: 100", f"number: {number}")
+    workspace = make_workspace(tmp_path, text, pair=Pair)
+    ident = run(workspace, "gated")
+    for name, value in told.items():
+        api.signal(workspace, ident, name, value)
+    assert stages(workspace, ident)["barrier"].reasons == (said,)
 
 
 def test_a_wait_that_is_over_or_out_of_time_says_what_a_resume_does(gated: Workspace, clock: FakeClock) -> None:
