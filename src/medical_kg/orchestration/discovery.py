@@ -173,7 +173,7 @@ class Claim:
     def place(self) -> str:
         """Where it is written, as ``file:line``; empty where that is not known."""
         folder = getattr(self.found_in, "_path", None)  # private, but importlib.metadata has no other way to tell
-        return self.written_in if folder is None else f"{folder}/{ENTRY_POINTS}:{self.line}"
+        return self.written_in if folder is None else f"{str(folder).rstrip('/')}/{ENTRY_POINTS}:{self.line}"
 
     def as_loaded(self) -> Claim:
         """Return it with the source that was loaded."""
