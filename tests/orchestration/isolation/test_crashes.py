@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from medical_kg.orchestration.execution import isolated
+from medical_kg.orchestration.isolation import process
 
 STAGE = """
 stages:
@@ -205,6 +207,27 @@ def test_memory_the_kernel_does_not_refuse_is_seen(settings: Any) -> None:
     report = run(place, "w2: share", env="small")
     assert "memory_mb=200" in place.letters(report)["w2"][1]
     assert report.stages[1].counts == {"upper": 5.0}
+
+
+def test_a_run_that_is_over_kills_the_workers_still_at_work(place: Any) -> None:
+    """Closing the instances ends a worker in the midst of its work, and starts no new one."""
+    from medical_kg.orchestration.contract.errors import StageError
+    from medical_kg.orchestration.execution import Instances
+    from medical_kg.orchestration.pipeline.catalog import load_plan
+
+    path = place.write("stages:\n  - {name: feed, type: odd-feed, environment: process}\n")
+    workspace = place.workspace
+    plan = load_plan(path, installation=workspace.installation, environments=workspace.environments)
+    instances = Instances()
+    with instances.worker(plan.stages[0]):
+        pass
+    threading.Timer(0.2, instances.close).start()
+    asked = {"do": "describe", "type": "odd-feed"}
+    with pytest.raises(process.Died, match="SIGKILL"), instances.worker(plan.stages[0]) as worker:  # noqa: PT012  # until it dies
+        while worker.ask(asked):
+            pass
+    with pytest.raises(StageError, match="has been stopped"), instances.worker(plan.stages[0]):
+        pass
 
 
 ENGINE = """

@@ -16,11 +16,10 @@ from medical_kg import ItemRejected, StageContext, StateKey, TransientError
 from medical_kg.orchestration.contract import StageMetadata
 from medical_kg.orchestration.contract.errors import ContractError, SettingsError, StageError, StageTimeout
 from medical_kg.orchestration.execution.calling import Recorded
-from medical_kg.orchestration.execution.isolated import rebuilt
 from medical_kg.orchestration.isolation.board import WHOLE, Board, Call, Remains, Spool
 from medical_kg.orchestration.isolation.channel import Channel
+from medical_kg.orchestration.isolation.errors import rebuilt, told
 from medical_kg.orchestration.resilience import Backoff, Policy
-from medical_kg.orchestration.worker.errors import told
 from medical_kg.orchestration.worker.program import Program
 from medical_kg.orchestration.worker.services import services
 from medical_kg.orchestration.worker.watched import Items, Results, Watched
@@ -380,6 +379,14 @@ def test_a_program_waits_and_asks_for_signals(
     *asked_more, answer = answer_of(program, engine, run_request(program, "odd-gate"), remains.fds)
     assert [one["signals"] for one in asked_more] == ["holds", "all", "tell"]
     assert answer["outputs"] == {}
+
+
+def test_a_refused_signal_is_the_stages_error(ends: tuple[Channel, Channel], tmp_path: Path) -> None:
+    """What the engine cannot answer is raised in the stage that asked, as what it is."""
+    signals = services(("signals",), Workspace(tmp_path), ends[1])["signals"]
+    ends[0].send({"failed": told(SettingsError("no such thing"))})
+    with pytest.raises(SettingsError, match="no such thing"):
+        signals.tell("x", 1)
 
 
 def test_an_engine_that_is_gone_answers_no_signal(ends: tuple[Channel, Channel], tmp_path: Path) -> None:

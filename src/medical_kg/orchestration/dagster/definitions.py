@@ -41,6 +41,8 @@ def definitions(workspace: Workspace | None = None, *, pipelines: Iterable[str |
     else:
         entries = Catalog(workspace.pipeline_folders).entries()
         jobs = _apart(job for entry in entries if (job := _job_if_valid(workspace, str(entry.path))) is not None)
+    # Dagster keeps its processes for days; a run that needs a worker starts its own.
+    workspace.environments.close()
     if not jobs:
         raise NoPipelines("no pipeline passes its check; run: medical-kg pipelines check")
     return Definitions(jobs=jobs)

@@ -98,7 +98,7 @@ class Instances:
             self._idle.clear()
             self._workers.clear()
         for one in busy:
-            one.kill()
+            one.stop()
         for stage in stages:
             _close(stage)
         for worker in workers:

@@ -13,12 +13,13 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
-from medical_kg.orchestration.contract import Attachment, Condition, Waiting, errors
-from medical_kg.orchestration.contract.errors import StageError, StageTimeout, WorkerDied
+from medical_kg.orchestration.contract import Attachment, Condition, Waiting
+from medical_kg.orchestration.contract.errors import LedgerError, StageError, StageTimeout, WorkerDied
 from medical_kg.orchestration.execution.calling import Failure
 from medical_kg.orchestration.execution.storing import Made
 from medical_kg.orchestration.isolation.board import Call, Remains
 from medical_kg.orchestration.isolation.environments import asked_type
+from medical_kg.orchestration.isolation.errors import rebuilt, told
 from medical_kg.orchestration.isolation.process import Died
 from medical_kg.orchestration.ledger.contract import OutputRef
 
@@ -120,8 +121,16 @@ class _Work:
         elif call := said.get("retried"):
             self._retried(call["attempt"], call["delay"], rebuilt(call["error"]))
         elif said.get("signals"):
-            return {"answer": _ANSWERS[said["signals"]](self._ctx.signals, said)}
+            return self._answer(said)
         return None
+
+    def _answer(self, said: Message) -> Message:
+        try:
+            return {"answer": _ANSWERS[said["signals"]](self._ctx.signals, said)}
+        except LedgerError:
+            raise  # the batch may be another run's by now
+        except Exception as error:  # noqa: BLE001  # it is for the stage, which asked
+            return {"failed": told(error)}
 
     def _bury(self, death: Died) -> None:
         """Note what the dead worker was doing, so that the next one can go on; raise where none can."""
@@ -181,15 +190,3 @@ def _made(answer: Message) -> Made:
         cursor=answer["cursor"],
         overran=answer["overran"],
     )
-
-
-def rebuilt(said: Mapping[str, str]) -> Exception:
-    """Return an error of a worker under the name of its class: one of ours where it is, else one made for it."""
-    found = getattr(errors, said["kind"], None)
-    ours = isinstance(found, type) and issubclass(found, errors.MedicalKGError)
-    kind = cast("type[Exception]", found if ours else type(said["kind"], (StageError,), {"__module__": __name__}))
-    # The message is finished; constructors of ours would make another.
-    error = kind.__new__(kind)
-    error.args = (said["message"],)
-    error.add_note(f"In the worker:\n{said['traceback']}")
-    return error

@@ -29,6 +29,7 @@ START_SECONDS = 60.0
 """How long a worker may take to start, and to load a stage type."""
 CLOSE_SECONDS = 5.0
 """How long a worker may take to close its stage before it is killed."""
+SHORT_WAIT = 0.002
 LOOK_SECONDS = 0.05
 """How often a worker is looked at whose time or memory is limited."""
 MEMORY_EXIT = 71
@@ -172,8 +173,7 @@ class Worker:
         raise Died(f"{reason}{self._said()}", timeout=timeout)
 
     def _death(self) -> Died:
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(CLOSE_SECONDS)
+        # Its exit code stands by now: files are closed after that.
         self.kill()
         code = self._process.returncode
         if code == MEMORY_EXIT and self._memory_mb is not None:
@@ -197,14 +197,26 @@ class Worker:
         """Let the worker close its stage and end; one that takes too long is killed."""
         with suppress(OSError):
             self._channel.send({"do": "close"})
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(CLOSE_SECONDS)
+        deadline = time.monotonic() + CLOSE_SECONDS
+        while not self._has_ended() and time.monotonic() < deadline:
+            time.sleep(SHORT_WAIT)
         self.kill()
 
+    def _has_ended(self) -> bool:
+        # Not asked for its exit code yet: until then its number, and so its group's, cannot be another's.
+        if self._process.returncode is not None:
+            return True
+        return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
+
+    def stop(self) -> None:
+        """End the process, from another thread than the one that uses the worker, which will see that it has died."""
+        if self._process.returncode is None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
     def kill(self) -> None:
-        """End the worker and whatever it started, now."""
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        """End the worker and whatever it started, now, and let go of it."""
+        self.stop()
         self._process.wait()
         if self._lifeline >= 0:
             os.close(self._lifeline)
@@ -223,9 +235,7 @@ def _memory(limit: int, environment: str) -> str:
     return f"it used up memory_mb={limit} of environment {environment!r}"
 
 
-def _ending(code: int | None) -> str:
-    if code is None:
-        return "without a word"
+def _ending(code: int) -> str:
     if code >= 0:
         return f"with exit code {code}"
     try:

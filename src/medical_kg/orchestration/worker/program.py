@@ -20,10 +20,10 @@ from medical_kg.orchestration.contract import NamedCondition
 from medical_kg.orchestration.contract.errors import PluginBroken, PluginConflict, PluginNotFound
 from medical_kg.orchestration.execution.fingerprint import plain_config
 from medical_kg.orchestration.isolation.channel import PROTOCOL, Channel, Message
+from medical_kg.orchestration.isolation.errors import told
 from medical_kg.orchestration.isolation.judging import judge
 from medical_kg.orchestration.isolation.process import MEMORY_EXIT
 from medical_kg.orchestration.isolation.remote import describe, tell
-from medical_kg.orchestration.worker.errors import told
 from medical_kg.orchestration.worker.running import Runner
 from medical_kg.orchestration.workspace import Workspace
 

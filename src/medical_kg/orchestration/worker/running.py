@@ -11,9 +11,9 @@ from medical_kg.orchestration.contract import NamedCondition, Stage, StageContex
 from medical_kg.orchestration.execution.calling import Called, call, pull
 from medical_kg.orchestration.execution.storing import load, store
 from medical_kg.orchestration.isolation.board import OPENING, WHOLE, Board, Spool
+from medical_kg.orchestration.isolation.errors import told
 from medical_kg.orchestration.ledger.contract import OutputRef
 from medical_kg.orchestration.resilience import Policy
-from medical_kg.orchestration.worker.errors import told
 from medical_kg.orchestration.worker.services import services
 from medical_kg.orchestration.worker.watched import Items, Watched
 

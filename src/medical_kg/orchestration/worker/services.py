@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from medical_kg.orchestration.contract import Signal
 from medical_kg.orchestration.contract.errors import SettingsError
+from medical_kg.orchestration.isolation.errors import rebuilt
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.contract import Attachment, Condition, Http
@@ -44,6 +45,8 @@ class RemoteSignals:
             received = self._channel.receive()
         if received is None:
             raise ConnectionResetError("the engine is gone")
+        if failed := received[0].get("failed"):
+            raise rebuilt(failed)
         return received[0]["answer"]
 
 
