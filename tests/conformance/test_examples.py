@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,41 +12,26 @@ from typing import Any
 import pytest
 
 from medical_kg import ItemRejected, Model, StageContext, StageMetadata, StateKey, stage
-from medical_kg.documents.build import DocumentBuilder
-from medical_kg.documents.ir import Document, Provenance
 from medical_kg.testing import StageCase
 from medical_kg.testing.conformance import StageConformance
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
-@pytest.fixture
-def examples(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The modules of the examples can be imported."""
-    for source in EXAMPLES.glob("*/src"):
-        monkeypatch.syspath_prepend(str(source))
-    before = set(sys.modules)
-    yield
-    for name in set(sys.modules) - before:
-        if name.startswith("medical_kg_"):
-            del sys.modules[name]
-
-
-def document(ident: str, text: str) -> Document:
-    builder = DocumentBuilder()
-    builder.block(text)
-    return builder.build(
-        id=ident, root=f"root-{ident}", kind="text", title="", provenance=Provenance(source="test", uri="memory:")
+@pytest.mark.slow
+@pytest.mark.parametrize("example", sorted(EXAMPLES.glob("medical-kg-*")), ids=lambda path: path.name)
+def test_the_suites_of_the_examples_pass(example: Path, tmp_path: Path) -> None:
+    """Each example package holds its stage type to the rules in its own tests, and they pass."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), example / "tests"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(example / "src"), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
-
-
-class TestReadability(StageConformance):
-    @pytest.fixture
-    def case(self, examples: None) -> StageCase:
-        from medical_kg_readability import ReadabilityStage
-
-        given = [document("a", "The cat sat on the mat."), document("b", "It was a sunny day again.")]
-        return StageCase(ReadabilityStage, {"min_words": 5}, {"documents": given}, bad_item=document("c", "Too short."))
+    assert ended.returncode == 0, ended.stdout
+    assert "StageConformance" in "".join(path.read_text(encoding="utf-8") for path in (example / "tests").glob("*.py"))
 
 
 class Word(Model):
