@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medical_kg.orchestration.contract.errors import EnvironmentBroken, MedicalKGError
-from medical_kg.orchestration.isolation import bootstrap
 from medical_kg.orchestration.isolation.channel import PROTOCOL, Channel, Message
 
 if TYPE_CHECKING:
     from typing import BinaryIO
 
+BOOTSTRAP = Path(__file__).parents[1] / "worker" / "bootstrap.py"
+"""What a worker runs: a file and not a module, since the worker may have no medical-kg yet."""
 START_SECONDS = 60.0
 """How long a worker may take to start, and to load a stage type."""
 CLOSE_SECONDS = 5.0
@@ -85,7 +86,7 @@ class Worker:
         ours, theirs = socket.socketpair()
         lifeline, self._lifeline = os.pipe()
         told = {**told, "lent": {name: _folder(name) for name in LENT}}
-        command = [str(python), bootstrap.__file__, str(theirs.fileno()), str(lifeline), json.dumps(told)]
+        command = [str(python), str(BOOTSTRAP), str(theirs.fileno()), str(lifeline), json.dumps(told)]
         environ = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
         self._channel = Channel(ours)
         try:
