@@ -45,6 +45,11 @@ def examples() -> list[tuple[MedicalKGError, int, str]]:
             ),
         ),
         (errors.PluginBroken("d", "n", "a 1", "bad", "Traceback"), 1, "'n' (d) from a 1 is quarantined: bad"),
+        (
+            errors.LockMismatch("kg.lock", ["a 1 is gone", "b 2 is new"], "lock anew"),
+            2,
+            "plugins differ from kg.lock: a 1 is gone; b 2 is new; lock anew",
+        ),
         (errors.EnvironmentBroken("old", "it is gone"), 2, "environment 'old' cannot be used: it is gone"),
         (errors.StageError("x"), 1, "x"),
         (errors.WorkerDied("x"), 1, "x"),
