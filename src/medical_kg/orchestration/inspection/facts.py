@@ -69,7 +69,7 @@ def _fields(model: type[BaseModel], prefix: str, above: frozenset[type]) -> Iter
 def _schema(model: type[BaseModel]) -> Mapping[str, Any]:
     try:
         found: Mapping[str, Any] = model.model_json_schema().get("properties", {})
-    except Exception:  # noqa: BLE001  # a type without a schema; any code of a plugin may run here
+    except (Exception, SystemExit):  # noqa: BLE001  # a type without a schema; any code of a plugin may run here
         return {}
     return found
 
@@ -101,7 +101,7 @@ def _default(info: FieldInfo) -> str:
         return REQUIRED
     try:
         return repr(info.get_default(call_default_factory=True, validated_data={}))
-    except Exception:  # noqa: BLE001  # a factory of a plugin may raise anything
+    except (Exception, SystemExit):  # noqa: BLE001  # a factory of a plugin may raise anything
         return UNKNOWN
 
 
@@ -133,7 +133,7 @@ def counts_of(metadata: StageMetadata) -> tuple[str, ...]:
     empty: dict[Any, Any] = {key: [] if key.is_list else _Nothing() for key in metadata.writes}
     try:
         return tuple(count(metadata, empty))
-    except Exception:  # noqa: BLE001  # whatever a counter says to an output it never gets
+    except (Exception, SystemExit):  # noqa: BLE001  # whatever a counter says to an output it never gets
         return ()
 
 
