@@ -5,9 +5,11 @@ Places come from PyYAML's own nodes, not from the reader under test. Nothing is 
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -39,6 +41,21 @@ class Mutation:
     expected: tuple[tuple[str, int], ...]
     suggests: str = ""
     alone: bool = True
+
+
+ROOT = Path(__file__).parents[2]
+
+
+def entries_of(project: Path) -> dict[str, str]:
+    """Return the stage types that a project's folder declares."""
+    about = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return dict(about.get("entry-points", {}).get("medical_kg.orchestration.stages", {}))
+
+
+def examples() -> list[Path]:
+    """Return the example packages that can be installed beside ours: one takes the place of a type of ours."""
+    folders = [path.parent for path in sorted(ROOT.glob("examples/*/pyproject.toml"))]
+    return [folder for folder in folders if not entries_of(folder).keys() & entries_of(ROOT).keys()]
 
 
 def misspelt(word: str) -> str:

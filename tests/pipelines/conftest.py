@@ -5,14 +5,14 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from distributions import STAGES, distribution, importable
+from distributions import distribution, importable
+from mutations import entries_of, examples
 
 from medical_kg.orchestration.isolation import Environments
 from medical_kg.orchestration.isolation.environments import Environment
@@ -21,7 +21,6 @@ from medical_kg.orchestration.pipeline.catalog import shipped_folder
 from medical_kg.orchestration.registry import Installation
 
 HERE = Path(__file__).parent
-EXAMPLES = HERE.parents[1] / "examples"
 Check = Callable[..., CheckResult]
 
 HEADER = re.compile(r"# expect: (MKG\d{3}) at (\d+):(\d+) ?(.*)")
@@ -46,11 +45,10 @@ def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The made-up packages and those of ``examples``, installed beside what really is."""
     folder = tmp_path_factory.mktemp("site")
     with ExitStack() as stack:
-        for path in (HERE, folder, *EXAMPLES.glob("*/src")):
+        for path in (HERE, folder, *(project / "src" for project in examples())):
             stack.enter_context(importable(path))
-        for project in EXAMPLES.glob("*/pyproject.toml"):
-            about = tomllib.loads(project.read_text(encoding="utf-8"))["project"]
-            distribution(folder, about["name"], about["entry-points"][STAGES], version=about["version"])
+        for project in examples():
+            distribution(folder, project.name, entries_of(project))
         for name, entries in importlib.import_module("acme").ENTRIES.items():
             distribution(folder, name, entries)
         yield folder

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from mutations import Edit, Mutation, Pipeline, back_edges, cut_edges, mutations, pairs
+from mutations import Edit, Mutation, Pipeline, back_edges, cut_edges, examples, mutations, pairs
 
 from medical_kg.orchestration.pipeline import CheckResult
 from medical_kg.orchestration.pipeline.catalog import shipped_folder
@@ -19,8 +19,6 @@ from medical_kg.orchestration.registry import Installation
 Check = Callable[..., CheckResult]
 Problems = list[tuple[str, int]]
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
-PIPELINES = "*/pipelines/*.yaml"
 OLD = Path(__file__).parents[1] / "orchestration" / "pipeline" / "data"
 WRONG_AS_IT_STANDS = OLD / "pdf-two-phase.yaml"
 
@@ -34,11 +32,11 @@ class Block(yaml.SafeDumper):
 
 def corpus() -> dict[str, str]:
     """Return right pipelines by name: as they stand, and the shipped ones with nothing in flow style."""
-    folders = {"shipped": (shipped_folder(), "*.yaml"), "old": (OLD, "*.yaml"), "example": (EXAMPLES, PIPELINES)}
+    folders = [("shipped", shipped_folder()), ("old", OLD), *(("example", one / "pipelines") for one in examples())]
     found = {
         f"{kind}-{path.stem}": path.read_text(encoding="utf-8")
-        for kind, (folder, pattern) in folders.items()
-        for path in sorted(folder.glob(pattern))
+        for kind, folder in folders
+        for path in sorted(folder.glob("*.yaml"))
         if path.name not in FILE_NAMES and path != WRONG_AS_IT_STANDS
     }
     blocks = {

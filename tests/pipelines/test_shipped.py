@@ -77,7 +77,7 @@ def test_the_shipped_policies_have_no_problem() -> None:
 
 def test_the_schema_accepts_what_is_shipped(installed: Installation) -> None:
     """The schema made from the installed plugins fits the shipped files, configs included."""
-    made = schema(installed.stages)
+    made = schema(installed.stages, installed)
     jsonschema.Draft202012Validator.check_schema(made)
     validator = jsonschema.Draft202012Validator(made)
     for name in NAMES:

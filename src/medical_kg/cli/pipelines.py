@@ -172,4 +172,4 @@ def print_schema(ctx: typer.Context) -> None:
 
     state = state_of(ctx)
     policies = catalog_of(state).policies(shipped_folder() / "any.yaml").by_name
-    state.print_json(schema(state.plugins.stages, policies))
+    state.print_json(schema(state.plugins.stages, state.plugins, policies, state.place.environments.names()))

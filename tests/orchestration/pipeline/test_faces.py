@@ -14,7 +14,7 @@ from medical_kg.orchestration.pipeline.graph import dot, edges, mermaid, tree
 from medical_kg.orchestration.pipeline.load import load, parse
 from medical_kg.orchestration.pipeline.plan import Plan
 from medical_kg.orchestration.pipeline.schema import schema
-from medical_kg.orchestration.registry import Registry, StageType
+from medical_kg.orchestration.registry import Installation, Registry, StageType
 from medical_kg.orchestration.resilience import Policy
 
 DATA = Path(__file__).parent / "data"
@@ -66,8 +66,8 @@ def test_the_tree_has_each_stage_once_below_what_it_waits_for(plan: Plan) -> Non
 
 
 @pytest.fixture
-def validator(registry: Registry[StageType]) -> Any:
-    made = schema(registry, ["default", "polite"])
+def validator(registry: Registry[StageType], installation: Installation) -> Any:
+    made = schema(registry, installation, ["default", "polite"], ["process", "py312"])
     jsonschema.Draft202012Validator.check_schema(made)
     return jsonschema.Draft202012Validator(made)
 
@@ -101,21 +101,24 @@ def test_the_schema_refuses_wrong_files(text: str, validator: Any) -> None:
 
 
 def test_the_schema_leaves_room_for_what_it_cannot_know(validator: Any) -> None:
-    """A type by distribution, and policies of one's own, are allowed."""
-    text = HEAD + "stages: [{name: a, type: 'dist:own', policy: mine, config: {x: 1}}]"
+    """Policies of one's own, and the types of an environment with another interpreter, are allowed."""
+    text = HEAD + "stages: [{name: a, type: 'fakes:poll', policy: mine}]"
     assert list(validator.iter_errors(parse(text, "f").value)) == []
+    stage = HEAD + "stages: [{name: a, type: 'dist:own', config: {x: 1}, environment: %s}]"
+    errors = {name: bool(list(validator.iter_errors(parse(stage % name, "f").value))) for name in ("py312", "process")}
+    assert errors == {"py312": False, "process": True}
 
 
-def test_the_schema_describes_types_and_policies(registry: Registry[StageType]) -> None:
+def test_the_schema_describes_types_and_policies(registry: Registry[StageType], installation: Installation) -> None:
     """An editor shows what each type is; broken types are left out."""
-    stage = schema(registry, ["polite", "default"])["$defs"]["StageSpec"]["properties"]
+    stage = schema(registry, installation, ["polite", "default"])["$defs"]["StageSpec"]["properties"]
     offered = {one["const"]: one["description"] for one in stage["type"]["anyOf"] if "const" in one}
     assert offered["chunk"] == "The type chunk."
     assert not {"broken", "quits", "twice"} & set(offered)
     assert stage["policy"]["examples"] == ["default", "polite"]
 
 
-def test_a_config_without_json_form_is_left_open(registry: Registry[StageType]) -> None:
+def test_a_config_without_json_form_is_left_open(registry: Registry[StageType], installation: Installation) -> None:
     """A type whose config has no JSON schema does not spoil the others."""
     from pydantic import BaseModel, ConfigDict
 
@@ -135,5 +138,6 @@ def test_a_config_without_json_form_is_left_open(registry: Registry[StageType]) 
             return None
 
     registry.add("odd", OddStage)
-    (rule,) = [one for one in schema(registry)["$defs"]["StageSpec"]["allOf"] if "odd" in str(one["if"])]
-    assert rule["then"]["properties"]["config"] == {"type": "object"}
+    rules = schema(registry, installation)["$defs"]["StageSpec"]["allOf"]
+    (rule,) = [one for one in rules if "in-code:odd" in str(one["if"]) and "config" in str(one["then"])]
+    assert rule["then"]["properties"]["config"] == {"anyOf": [{"type": "object"}, {"type": "null"}]}

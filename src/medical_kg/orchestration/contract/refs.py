@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import GetJsonSchemaHandler
+    from pydantic_core import CoreSchema
+
+DOOR_KEY = "x-plugin-door"
+"""The key by which the JSON schema of such a field names the door."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,3 +21,7 @@ class PluginName:
     """
 
     door: str
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Tell the door, so that a schema for editors can offer what is behind it."""
+        return {**handler(schema), DOOR_KEY: self.door}

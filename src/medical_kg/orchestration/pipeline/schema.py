@@ -1,59 +1,154 @@
-"""A JSON schema of pipeline files, made from the installed plugins, so that editors complete types and configs."""
+"""A JSON schema of pipeline files, made from the installed plugins, so that editors complete types and configs.
+
+It says what the check says of shapes: keys, kinds and bounds of values, names, stage types, their configs, and the
+plugins and environments that exist. It cannot see what joins several places of a file (dependencies, dataflow,
+conditions, names given twice), which policies a pipeline brings, or what a config model judges by code.
+"""
 
 from __future__ import annotations
 
+import keyword
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from medical_kg.orchestration.contract.errors import PluginError
-from medical_kg.orchestration.pipeline.spec import PipelineSpec
+from medical_kg.orchestration.contract.refs import DOOR_KEY
+from medical_kg.orchestration.pipeline.spec import PERCENT, PipelineSpec
+from medical_kg.orchestration.pipeline.stages import MAX_NAME, NAME, RESERVED, STAGE_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from medical_kg.orchestration.registry import Registry, StageType
+    from medical_kg.orchestration.registry import Installation, Registry, StageType
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+END = r"(?![\s\S])"  # the end of the text in every dialect; `$` may stand before a last line break
+NULL = {"type": "null"}
+HERE = {"properties": {"environment": {"enum": ["process", None]}}}
+"""A stage of which this installation can tell the type: it is not run by another interpreter."""
 
 
-def schema(stages: Registry[StageType], policies: Iterable[str] = ()) -> dict[str, Any]:
+def schema(
+    stages: Registry[StageType],
+    installation: Installation,
+    policies: Iterable[str] = (),
+    environments: Iterable[str] = ("process",),
+) -> dict[str, Any]:
     """Return the JSON schema (draft 2020-12) of a pipeline file.
 
-    Every stage type is loaded; one that is broken is left out. ``policies`` are offered as names of policies; others
-    stay allowed, since a pipeline may bring its own.
+    Args:
+        stages: the stage types; every one is loaded, and one that is broken is left out.
+        installation: every door; a config field marked with ``PluginName`` may name only what is behind its door.
+        policies: offered as names of policies; others stay allowed, since a pipeline may bring its own.
+        environments: those that a stage may name.
     """
-    made = PipelineSpec.model_json_schema()
-    made = {"$schema": DIALECT, **made, "title": "medical-kg pipeline"}
-    stage = made["$defs"]["StageSpec"]
-    types = list(_loaded(stages))
-    stage["properties"]["type"] = {
-        "description": "The stage type; `distribution:type` where two distributions claim the name.",
-        "anyOf": [
-            *({"const": one.name, "description": one.metadata.description} for one in types),
-            {"type": "string", "pattern": "^.+:.+$"},
-        ],
-    }
-    stage["properties"]["policy"]["examples"] = sorted(policies)
-    stage["allOf"] = [_when(one, made["$defs"]) for one in types]
+    made = {"$schema": DIALECT, **PipelineSpec.model_json_schema(), "title": "medical-kg pipeline"}
+    definitions, fields = made["$defs"], made["properties"]
+    _name(fields["name"], NAME.pattern)
+    _name(definitions["GateSpec"]["properties"]["name"], NAME.pattern)
+    _or_null(fields, "gates")
+    fields["max_failed_items"]["anyOf"] = [
+        {"type": "integer", "minimum": 0},
+        {"type": "string", "pattern": f"^{PERCENT.pattern}{END}"},
+        NULL,
+    ]
+    definitions["ConditionSpec"]["anyOf"] = _condition_forms()
+    definitions["Clause"]["allOf"] = list(_operators())
+    _stage(definitions, list(_types(stages)), policies, environments)
+    for node in [*_nodes(made)]:
+        if DOOR_KEY in node:
+            node["enum"] = _names(installation.door(node[DOOR_KEY]))
     return made
 
 
-def _loaded(stages: Registry[StageType]) -> Iterable[StageType]:
-    for name in stages.names():
+def _name(field: dict[str, Any], pattern: str) -> None:
+    field.update({"pattern": f"^({pattern}){END}", "maxLength": MAX_NAME})
+
+
+def _or_null(fields: dict[str, Any], name: str) -> None:
+    """Allow a field to be empty, as the check does."""
+    about = {key: fields[name].pop(key) for key in ("description", "title") if key in fields[name]}
+    fields[name] = {**about, "anyOf": [fields[name], NULL]}
+
+
+def _condition_forms() -> list[dict[str, Any]]:
+    return [
+        {"required": ["field"], "properties": {"field": {"type": "string"}, "clauses": NULL, "mode": False}},
+        {"required": ["clauses"], "properties": {"clauses": {"type": "array"}, "field": NULL, "equals": False}},
+    ]
+
+
+def _operators() -> Iterator[dict[str, Any]]:
+    """Give a rule for each operator of a clause that takes only some values."""
+    yield _rule({"operator": {"const": "in"}}, {"value": {"type": "array"}}, ["value"])
+    yield _rule({"operator": {"enum": ["gte", "lte"]}}, {"value": {"type": ["number", "string"]}}, ["value"])
+    yield _rule({"operator": {"const": "exists"}}, {"value": {"type": ["boolean", "null"]}}, [])
+
+
+def _rule(when: dict[str, Any], then: dict[str, Any], required: list[str]) -> dict[str, Any]:
+    return {"if": {"properties": when, "required": [*when]}, "then": {"properties": then, "required": required}}
+
+
+def _stage(
+    definitions: dict[str, Any],
+    types: list[tuple[list[str], StageType]],
+    policies: Iterable[str],
+    environments: Iterable[str],
+) -> None:
+    stage = definitions["StageSpec"]
+    fields = stage["properties"]
+    _name(fields["name"], STAGE_NAME.pattern)
+    fields["name"]["not"] = {"enum": sorted(RESERVED.union(keyword.kwlist))}
+    fields["policy"]["examples"] = sorted(policies)
+    fields["environment"]["anyOf"] = [{"enum": sorted(environments)}, NULL]
+    _or_null(fields, "depends_on")
+    _or_null(fields, "config")
+    offered = [{"const": name, "description": one.metadata.description} for names, one in types for name in names]
+    # Elsewhere there may be other types; here an editor offers those that are.
+    fields["type"]["anyOf"] = [*offered, {"type": "string"}]
+    known = {"type": {"enum": [name for names, _ in types for name in names]}}
+    stage["allOf"] = [{"if": HERE, "then": {"properties": known}}]
+    stage["allOf"] += [_config_rule(names, one, definitions) for names, one in types]
+
+
+def _types(stages: Registry[StageType]) -> Iterator[tuple[list[str], StageType]]:
+    """Give each stage type that can be loaded, with the names a pipeline may call it by."""
+    for claim in stages.claims():
+        full = f"{claim.origin.distribution}:{claim.origin.name}"
         try:
-            yield stages.get(name)
+            one = stages.get(full)
         except PluginError:
             # `plugins list` reports it; a schema without one type is better than none.
             continue
+        yield ([claim.origin.name] if _means(stages, claim.origin.name, full) else []) + [full], one
 
 
-def _when(type_: StageType, definitions: dict[str, Any]) -> dict[str, Any]:
+def _means(registry: Registry[Any], name: str, full: str) -> bool:
+    try:
+        return registry.claim(name) is registry.claim(full)
+    except PluginError:
+        return False
+
+
+def _names(registry: Registry[Any]) -> list[str]:
+    """Return what a config may call the plugins of a door; none is loaded."""
+    found = set()
+    for origin in (claim.origin for claim in registry.claims() if claim.usable):
+        full = f"{origin.distribution}:{origin.name}"
+        found |= {full, origin.name} if _means(registry, origin.name, full) else {full}
+    return sorted(found)
+
+
+def _config_rule(names: list[str], type_: StageType, definitions: dict[str, Any]) -> dict[str, Any]:
     """Return the rule for the config of one stage type; its own definitions move beside the pipeline's."""
-    prefix = f"{type_.name}."
+    prefix = f"{names[-1]}."
     config = _config(type_, f"#/$defs/{prefix}{{model}}")
     definitions.update({prefix + name: one for name, one in config.pop("$defs", {}).items()})
+    needed = bool(config.get("required"))
     return {
-        "if": {"properties": {"type": {"const": type_.name}}, "required": ["type"]},
-        "then": {"properties": {"config": config}, "required": ["config"] if config.get("required") else []},
+        "if": {"allOf": [HERE, {"properties": {"type": {"enum": names}}, "required": ["type"]}]},
+        "then": {
+            "properties": {"config": config if needed else {"anyOf": [config, NULL]}},
+            "required": ["config"] if needed else [],
+        },
     }
 
 
@@ -62,3 +157,10 @@ def _config(type_: StageType, ref_template: str) -> dict[str, Any]:
         return type_.metadata.config_model.model_json_schema(ref_template=ref_template)
     except (Exception, SystemExit):  # noqa: BLE001  # a plugin's code may raise anything, or have no JSON form
         return {"type": "object"}
+
+
+def _nodes(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _nodes(inner)

@@ -11,7 +11,7 @@ from medical_kg.orchestration.contract import Clause, Condition, NamedCondition,
 from medical_kg.orchestration.contract.model import Model
 
 DEFAULT_BATCH_SIZE = 2000
-_PERCENT = re.compile(r"(100|[0-9]{1,2}(\.[0-9]+)?)%")
+PERCENT = re.compile(r"(100|[0-9]{1,2}(\.[0-9]+)?)%")
 
 Text = Annotated[str, Field(min_length=1, max_length=1000)]
 Seconds = Annotated[float, Field(strict=True, gt=0, le=10 * 365 * 86_400, allow_inf_nan=False)]
@@ -19,7 +19,7 @@ Seconds = Annotated[float, Field(strict=True, gt=0, le=10 * 365 * 86_400, allow_
 
 def _count_or_percent(value: Any) -> Any:
     number = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    if number or (isinstance(value, str) and _PERCENT.fullmatch(value)):
+    if number or (isinstance(value, str) and PERCENT.fullmatch(value)):
         return value
     msg = "must be a whole number from 0, or a percentage such as '5%'"
     raise ValueError(msg)
