@@ -24,6 +24,13 @@ def test_all_is_well(cli: Cli) -> None:
     assert lines[-1].endswith(" installed")
 
 
+def test_the_built_in_plugins_have_no_side_effects(cli: Cli) -> None:
+    """Our own are examined like anybody's, and behave."""
+    own = [one for one in json.loads(cli("plugins", "doctor", "--json").stdout) if one["distribution"] == "medical-kg"]
+    assert {one["status"] for one in own} == {"installed"}
+    assert [note for one in own for note in one["notes"] if "its import took" not in note] == []
+
+
 def test_what_is_wrong_is_told_with_what_to_do(cli: Cli, package: Package) -> None:
     """A plugin that ends the process is named with reason and remedy; the rest is examined, and the exit code is 1."""
     package("a-bad", {SOURCES: {"bad": "a_bad:Thing"}}, "import os\nos._exit(3)\n")

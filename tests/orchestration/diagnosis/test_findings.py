@@ -228,13 +228,6 @@ def test_side_effects_of_an_import_are_told(folder: Path) -> None:
     assert "hush" not in repr(told)
 
 
-def test_the_built_in_plugins_have_no_side_effects() -> None:
-    """Our own are examined like anybody's, and behave."""
-    own = [one for one in diagnose(Installation(PluginSettings(allow=()))) if one.distribution == "medical-kg"]
-    assert {one.status for one in own} == {"installed"}
-    assert [(one.name, one.notes) for one in own if any("took" not in note for note in one.notes)] == []
-
-
 def test_nothing_is_left_open(folder: Path) -> None:
     """The examination closes every file it opens here."""
     source(folder, "leaves", "import os\nos._exit(4)\n")
