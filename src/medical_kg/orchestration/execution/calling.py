@@ -156,7 +156,7 @@ def handle(metadata: StageMetadata, output: Any) -> dict[StateKey[Any], Any]:
 def misfit(key: StateKey[Any], value: Any) -> str | None:
     """Return why a value cannot stand in a key, or None when it can."""
     if not key.is_list:
-        return None if _is_a(key, value) else f"holds a {type(value).__name__}, not {key.item_type}"
+        return None if isinstance(value, _class_of(key)) else f"holds a {type(value).__name__}, not {key.item_type}"
     if not isinstance(value, list):
         return f"holds a {type(value).__name__}, not a list"
     seen: set[str] = set()
@@ -167,7 +167,7 @@ def misfit(key: StateKey[Any], value: Any) -> str | None:
 
 
 def _item_misfit(key: StateKey[Any], item: Any, seen: set[str]) -> str | None:
-    if not _is_a(key, item):
+    if not isinstance(item, _class_of(key)):
         return f"holds a {type(item).__name__} where {key.item_type.__name__} is declared"
     if key.id_of is not None:
         ident = key.id_of(item)
@@ -175,10 +175,6 @@ def _item_misfit(key: StateKey[Any], item: Any, seen: set[str]) -> str | None:
             return f"holds two items with the id {ident!r}"
         seen.add(ident)
     return None
-
-
-def _is_a(key: StateKey[Any], value: Any) -> bool:
-    return isinstance(value, _class_of(key))
 
 
 def _class_of(key: StateKey[Any]) -> type:
@@ -382,7 +378,7 @@ class _Collector:
         for key, records in columns.items():
             known, new = self._seen[key], set[str]()
             for record in records:
-                if not _is_a(key, record):
+                if not isinstance(record, _class_of(key)):
                     raise TypeError(_wrong_type(key, record))
                 if key.id_of is not None:
                     ident = key.id_of(record)
