@@ -106,15 +106,15 @@ def test_the_board_shows_the_running_call_only(remains: Remains) -> None:
 def test_a_spool_cut_short_keeps_its_whole_notes(remains: Remains) -> None:
     """What a dying worker left half-written is cut off, and the next note follows the last whole one."""
     spool = remains.spool
-    spool.add({"index": 0}, b"body")
-    spool.add({"index": 1})
+    spool.add({"at": 0}, b"body")
+    spool.add({"at": 1})
     size = os.fstat(remains.fds[1]).st_size
     for cut in (3, 20):
-        spool.add({"index": 2}, b"more")
+        spool.add({"at": 2}, b"more")
         os.ftruncate(remains.fds[1], size + cut)
-        assert [(head["index"], body) for head, body in spool.notes()] == [(0, b"body"), (1, b"")]
-    spool.add({"index": 3}, b"last")
-    assert [head["index"] for head, _ in spool.notes()] == [0, 1, 3]
+        assert [(head["at"], body) for head, body in spool.notes()] == [(0, b"body"), (1, b"")]
+    spool.add({"at": 3}, b"last")
+    assert [head["at"] for head, _ in spool.notes()] == [0, 1, 3]
 
 
 def context() -> StageContext:
@@ -203,7 +203,7 @@ def test_groups_are_found_again_by_their_place(remains: Remains) -> None:
 
 def test_a_call_that_killed_a_worker_is_not_made_again(remains: Remains) -> None:
     """The engine's note about a death becomes that item's failure, with its id."""
-    remains.spool.add({"index": 1, "length": 1, "died": {"kind": "WorkerDied", "message": "by SIGSEGV"}})
+    remains.spool.add({"at": 1, "length": 1, "died": {"kind": "WorkerDied", "message": "by SIGSEGV"}})
     second = guard(remains, item_stage(), ["a", "b"])
     with pytest.raises(Recorded) as raised:
         second(None, None, second._items[1])  # type: ignore[arg-type]  # nothing is called
@@ -411,7 +411,7 @@ def test_remains_lie_in_the_workspace_or_the_systems_place(tmp_path: Path) -> No
     """Results of calls lie where checkpoints do, without a name; before there is a workspace, in the system's place."""
     for folder in (tmp_path, tmp_path / "nowhere", None):
         made = Remains(folder)
-        made.spool.add({"index": 0})
+        made.spool.add({"at": 0})
         made.close()
     assert list(tmp_path.iterdir()) == []
     with tempfile.TemporaryFile() as file:

@@ -151,7 +151,7 @@ class _Work:
             raise WorkerDied(f"{self._deaths} workers in a row died, the last one so: {error}")
         else:
             said = {"kind": type(error).__name__, "message": str(error)}
-            self._remains.spool.add({"index": place[0], "length": place[1], "died": said})
+            self._remains.spool.add({"at": place[0], "length": place[1], "died": said})
             self._noted += 1
 
     def _try_again(self, call: Call, error: StageError) -> None:

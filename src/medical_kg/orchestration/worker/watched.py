@@ -92,7 +92,7 @@ class Items(Watched):
         self._grouped = metadata.items_per_call is not None
         self._results = Results(metadata)
         self._position = {id(item): index for index, item in enumerate(items)}
-        self._done = {(head["index"], head["length"]): (head, body) for head, body in spool.notes()}
+        self._done = {(head["at"], head["length"]): (head, body) for head, body in spool.notes()}
 
     def __call__(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
         """Call the function, or say what came of it before."""
@@ -139,7 +139,7 @@ class Items(Watched):
             self._note(place, noted[0], noted[1])
 
     def _note(self, place: Place, head: dict[str, Any], body: bytes = b"") -> None:
-        self._spool.add({"index": place[0], "length": place[1], **head}, body)
+        self._spool.add({"at": place[0], "length": place[1], **head}, body)
 
 
 class Results:
