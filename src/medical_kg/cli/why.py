@@ -29,15 +29,15 @@ def explain_name(
     door: Door = None,
     json: Json = False,
 ) -> None:
-    """Tell which plugin a name means and why: every claim to it, and what decided. No plugin is imported.
+    """Tell which plugin a name means and why: every claim to it, and what decided.
 
-    It ends with exit code 2 where nothing can be chosen.
+    The plugin it means is tried in a process apart. It ends with exit code 2 where nothing can be chosen.
     """
+    from medical_kg.orchestration.diagnosis import explain_plugin
+
     state = state_of(ctx, json=json)
-    if door is None:
-        found = state.plugins.why(name)
-    else:
-        found = (state.plugins.door(door_named(state.plugins, door)).why(name),)
+    chosen = None if door is None else door_named(state.plugins, door)
+    found = explain_plugin(state.plugins, name, door=chosen)
     if state.json:
         state.print_json([asdict(one) for one in found])
     else:

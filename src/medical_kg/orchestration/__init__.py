@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from medical_kg.orchestration.api import Report, report, resume, signal, submit
     from medical_kg.orchestration.dagster.definitions import definitions
-    from medical_kg.orchestration.diagnosis import Finding, diagnose
+    from medical_kg.orchestration.diagnosis import Finding, diagnose, explain_plugin
     from medical_kg.orchestration.inspection.diff import PipelineDiff, diff_pipelines
     from medical_kg.orchestration.inspection.explain import Explanation, explain
     from medical_kg.orchestration.inspection.reference import plugin_page
@@ -42,6 +42,7 @@ __all__ = [
     "diagnose",
     "diff_pipelines",
     "explain",
+    "explain_plugin",
     "lock_plugins",
     "open_submission",
     "plugin_page",
@@ -55,7 +56,7 @@ __all__ = [
 _HOMES = {
     "medical_kg.orchestration.api": ("Report", "report", "resume", "signal", "submit"),
     "medical_kg.orchestration.dagster.definitions": ("definitions",),
-    "medical_kg.orchestration.diagnosis": ("Finding", "diagnose"),
+    "medical_kg.orchestration.diagnosis": ("Finding", "diagnose", "explain_plugin"),
     "medical_kg.orchestration.inspection.diff": ("PipelineDiff", "diff_pipelines"),
     "medical_kg.orchestration.inspection.explain": ("Explanation", "explain"),
     "medical_kg.orchestration.inspection.reference": ("plugin_page",),

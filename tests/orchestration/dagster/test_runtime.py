@@ -284,3 +284,18 @@ def test_what_stages_log_is_in_the_log_of_a_run_started_by_hand(tmp_path: Path) 
         result = launch(workspace, instance, "diamond")
         said = [entry.user_message for entry in instance.all_logs(result.run_id)]
     assert "mind the gap" in said
+
+
+def test_a_run_that_dagster_started_is_held_against_the_lock(tmp_path: Path) -> None:
+    """With ``refuse`` a run from the launchpad whose plugins differ fails at its first op, and claims nothing."""
+    opened = make_workspace(tmp_path, DIAMOND)
+    submission = open_submission(opened, "diamond")
+    (batch,) = opened.ledger.batches(submission.id)
+    changed = make_workspace(tmp_path, DIAMOND)
+    changed.installation.settings = PluginSettings(on_lock_mismatch="refuse")
+    changed.installation.stages.add("feed", changed.installation.stages.get("feed").cls, version="2")
+    with open_instance(changed) as instance:
+        result = launch(changed, instance, "diamond", tags={BATCH_TAG: batch.id})
+    (failure,) = (event.step_failure_data for event in result.get_step_failure_events())
+    assert "LockMismatch: plugins differ from what submission" in failure.error_display_string
+    assert opened.ledger.batch(batch.id) == batch
