@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import pickle
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -63,6 +64,7 @@ def test_an_entry_point_may_name_it(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         "def deco(ctx):\n    return None\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "deco_kit", raising=False)  # of a former run in this process
     found = Installation(path=[str(tmp_path)]).stages.get("deco")
     assert (found.cls.__qualname__, found.origin.object) == ("deco", "deco_kit:deco")
     assert (inspect.getsourcefile(found.cls), inspect.getsourcelines(found.cls)[1]) == (
