@@ -72,13 +72,13 @@ def test_a_yes_from_another_process_lets_it_go_on(fresh: Any, pipeline: Callable
 
 
 def test_a_no_fails_the_batch_and_a_change_of_mind_is_heard(fresh: Any, pipeline: Callable[..., str]) -> None:
-    """A refusal fails the batch with its words; retried after a yes, it goes through."""
+    """A refusal fails the batch with its words; resumed after a yes, it goes through."""
     ident, _ = start(fresh, pipeline())
     fresh.run("medical-kg", "submissions", "signal", ident, "approved", "false")
     said = fresh.run("medical-kg", "submissions", "resume", ident, code=1)
     assert "did not approve of the batch's 2 documents" in said
     fresh.run("medical-kg", "submissions", "signal", ident, "approved", "true")
-    fresh.run("medical-kg", "submissions", "retry", ident)
+    fresh.run("medical-kg", "submissions", "resume", ident)
     assert stages(fresh, ident)["index"]["status"] == "completed"
 
 

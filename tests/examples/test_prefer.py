@@ -12,9 +12,10 @@ import pytest
 pytestmark = pytest.mark.slow
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "medical-kg-paragraph-chunks"
-TEXT = (
-    "On paragraphs\n\n" + "One paragraph has a few words more than the least that is asked for here, not many.\n\n" * 3
+PARAGRAPH = (
+    "A paragraph of this text has a few words more than the least that is asked for by default, but not many more."
 )
+TEXT = f"On paragraphs\n\n{PARAGRAPH}\n\n{PARAGRAPH}\n\n{PARAGRAPH}\n"
 
 
 @pytest.fixture(scope="module")
