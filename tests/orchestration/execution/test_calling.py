@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -335,3 +337,185 @@ def test_handle_is_pure_in_what_it_was_given() -> None:
     given = {"upper": some(1)}
     handle(made(lambda: None, writes=(UPPER,), output_handler=lambda out: out).metadata, given)
     assert given == {"upper": some(1)}
+
+
+class Odd(BaseException):
+    """What is no Exception."""
+
+
+def failing(error: BaseException, *, only: str = "w1") -> Any:
+    def work(item: Any) -> Any:
+        if item.id == only:
+            raise error
+        return item
+
+    return work
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt("own"), GeneratorExit(), Odd("odd")])
+def test_whatever_an_item_raises_is_held_against_it_alone(error: BaseException) -> None:
+    """What is no Exception is a plugin's error like any other, as long as no signal caused it."""
+    called = run(items(failing(error)), words=some(3))
+    assert [word.id for word in called.output[UPPER]] == ["w0", "w2"]
+    assert [(one.item_id, one.error) for one in called.failures] == [("w1", type(error).__name__)]
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt("own"), Odd("odd")])
+def test_whatever_a_group_raises_is_held_against_one_item(error: BaseException) -> None:
+    """A group is halved for what is no Exception too."""
+
+    def work(group: Any) -> Any:
+        if any(item.id == "w1" for item in group):
+            raise error
+        return group
+
+    called = run(groups(work, 4), words=some(4))
+    assert [word.id for word in called.output[UPPER]] == ["w0", "w2", "w3"]
+    assert [one.item_id for one in called.failures] == ["w1"]
+
+
+@pytest.mark.parametrize("per_call", [None, 2])
+def test_ctrl_c_in_an_item_ends_the_call(per_call: int | None) -> None:
+    """A real signal is no item's error."""
+
+    def work(item: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return item
+
+    with pytest.raises(KeyboardInterrupt):
+        run(items(work) if per_call is None else groups(work, per_call), words=some(3))
+
+
+@pytest.mark.parametrize("per_call", [None, 1])
+def test_ctrl_c_that_a_plugin_swallows_is_heard_after_its_item(per_call: int | None) -> None:
+    """A plugin with a bare except does not make the program deaf: the next item is not begun."""
+    begun = []
+
+    def work(item: Any) -> Any:
+        begun.append(item)
+        with suppress(BaseException):
+            signal.raise_signal(signal.SIGINT)
+        return item
+
+    with pytest.raises(KeyboardInterrupt):
+        run(items(work) if per_call is None else groups(work, per_call), words=some(3))
+    assert len(begun) == 1
+
+
+def test_a_generator_that_fails_half_way_leaves_nothing_behind() -> None:
+    """With an output handler too, an item that fails gives nothing, not half of what it had to give."""
+
+    def work(item: Any) -> Any:
+        yield item
+        if item.id == "w1":
+            raise ValueError("half-way")
+
+    called = run(items(work, flat=True, output_handler=lambda given: {UPPER: given}), words=some(3))
+    assert [word.id for word in called.output[UPPER]] == ["w0", "w2"]
+    assert [one.item_id for one in called.failures] == ["w1"]
+
+
+def test_an_id_that_cannot_be_told_is_the_items_failure() -> None:
+    """The accessor of a written key's id is the plugin's code: in a group too it fails its item alone."""
+
+    def ident(word: Word) -> str:
+        if word.id == "w1":
+            raise LookupError("no id")
+        return word.id
+
+    written: StateKey[list[Word]] = StateKey("written", list[Word], id=ident)
+    for stage in (items(lambda item: item, writes=(written,)), groups(list, 3, writes=(written,))):
+        called = run(stage, words=some(3))
+        assert [word.id for word in called.output[written]] == ["w0", "w2"]
+        assert [(one.item_id, one.error) for one in called.failures] == [("w1", "LookupError")]
+
+
+def test_an_accessor_that_finds_the_stage_broken_fails_the_stage() -> None:
+    """What says that the disk is full is no item's failure."""
+
+    def ident(word: Word) -> str:
+        raise StorageError("disk full")
+
+    written: StateKey[list[Word]] = StateKey("written", list[Word], id=ident)
+    with pytest.raises(StorageError):
+        run(groups(list, 3, writes=(written,)), words=some(3))
+
+
+def test_an_item_without_a_name_is_reported_all_the_same() -> None:
+    """Where the id of the item itself cannot be told, even by SystemExit, it is called ?."""
+
+    def ident(word: Word) -> str:
+        raise SystemExit
+
+    read: StateKey[list[Word]] = StateKey("words", list[Word], id=ident, root=ident)
+    called = run(items(failing(ValueError("x")), reads=(read,)), words=some(2))
+    assert [(one.item_id, one.root) for one in called.failures] == [("?", None)]
+
+
+def test_what_a_failure_says_is_bounded_and_printable() -> None:
+    """Megabytes, halves of surrogate pairs and control characters reach neither ledger nor log."""
+    error = ValueError("\x00\udcff" + "much " * 1_000_000)
+    (failure,) = run(items(failing(error)), words=[Word(id="w1", root="\udcff" * 5)]).failures
+    assert failure.message.startswith("\\x00\\udcffmuch")
+    assert len(failure.message) < 5_000
+    assert len(failure.traceback) < 20_000
+    assert failure.root == "\\udcff" * 5
+
+
+def test_a_rejected_record_is_bounded_and_printable_too() -> None:
+    """A page's rejections go the same way."""
+    page = Page([], rejected=[Rejected("\x00", "no " * 10_000), Rejected("b", "no", root="r\x00")])
+    called = pull(made(lambda cursor, limit: page, method="pull", mode="stream", writes=(UPPER,)), *context(), None, 2)
+    one, other = called.failures
+    assert (one.item_id, one.root, other.root) == ("\\x00", "\\x00", "r\\x00")
+    assert len(one.message) < 5_000
+
+
+def broken(function: Any, **more: Any) -> str:
+    with pytest.raises(ContractError) as caught:
+        function(made(lambda **_: [], writes=(UPPER,), **more).metadata)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("error", [LookupError("x"), SystemExit("x"), Odd("x"), StorageError("x")])
+def test_an_output_handler_that_raises_breaks_the_contract(error: BaseException) -> None:
+    """The handler is named, whatever it raised."""
+
+    def handler(given: Any) -> Any:
+        raise error
+
+    told = broken(lambda metadata: handle(metadata, []), output_handler=handler)
+    assert told.endswith(f"its output handler failed: {type(error).__name__}: x")
+
+
+def test_ctrl_c_in_a_counter_is_no_breach() -> None:
+    """A real signal goes on, wherever it comes."""
+
+    def counter(_: Any) -> float:
+        signal.raise_signal(signal.SIGINT)
+        return 1
+
+    with pytest.raises(KeyboardInterrupt):
+        count(made(lambda **_: [], writes=(UPPER,), output_counter=counter).metadata, {})
+
+
+@pytest.mark.parametrize(
+    ("counted", "told"),
+    [
+        (float("nan"), "ValueError: nan is no count"),
+        ({"a": float("inf")}, "ValueError: inf is no count"),
+        ("12", "TypeError: '12' is no number"),
+        ({"a": b"1"}, "TypeError: b'1' is no number"),
+        ({str(n): n for n in range(101)}, "ValueError: it gave 101 counts; at most 100 are kept"),
+    ],
+)
+def test_a_count_that_is_no_number_breaks_the_contract(counted: Any, told: str) -> None:
+    """NaN, text and floods are no figures for a ledger."""
+    said = broken(lambda metadata: count(metadata, {}), output_counter=lambda _: counted)
+    assert said.endswith(f"its output counter failed: {told}")
+
+
+def test_an_undeclared_key_is_named_where_one_is_declared() -> None:
+    """A mapping by keys is read as such, so that the message says which key is too many or missing."""
+    with pytest.raises(ContractError, match="it wrote 'lower'"):
+        run(made(lambda words: {UPPER: [], LOWER: []}, reads=(WORDS,), writes=(UPPER,)), words=[])

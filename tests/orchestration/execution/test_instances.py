@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -122,3 +123,43 @@ def test_a_stage_that_cannot_open_fails_the_stage_not_its_items(tmp_path: Path) 
     outcome = execute_stage(run, "shout")
     assert outcome.status == "failed"
     assert run.ledger.dead_letters(run.submission.id) == []
+
+
+@pytest.mark.parametrize("error", [SystemExit("stuck"), KeyboardInterrupt("stuck"), ValueError("much " * 1_000_000)])
+def test_whatever_close_raises_harms_nobody(error: BaseException, caplog: pytest.LogCaptureFixture) -> None:
+    """What is no Exception is reported too, in bounded text, and the others are closed."""
+
+    class Sticky(Shout):
+        def close(self) -> None:
+            raise error
+
+    instances = Instances()
+    for stage in (planned(Sticky), planned(Counted, config={"number": 1})):
+        with instances.use(stage, *context()):
+            pass
+    instances.close()
+    assert f"close() of stage type 'shout' failed: {type(error).__name__}: " in caplog.text
+    assert len(caplog.text) < 30_000
+    assert Counted.log == ["open", "close"]
+
+
+def test_ctrl_c_in_close_ends_the_program() -> None:
+    """A real signal goes on."""
+
+    class Sticky(Shout):
+        def close(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    instances = Instances()
+    with instances.use(planned(Sticky), *context()):
+        pass
+    with pytest.raises(KeyboardInterrupt):
+        instances.close()
+
+
+def test_an_instance_has_a_config_of_its_own() -> None:
+    """What a stage does to its config does not reach the plan, of which fingerprints are made."""
+    stage = planned(Counted)
+    with Instances().use(stage, *context()) as instance:
+        object.__setattr__(instance.config, "number", 99)
+    assert stage.config.number == 3

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -26,7 +30,7 @@ from medical_kg import TransientError
 from medical_kg.orchestration.contract import NamedCondition, Stage, StageMetadata, Waiting
 from medical_kg.orchestration.contract.conditions import Clause, Condition
 from medical_kg.orchestration.contract.context import Signal
-from medical_kg.orchestration.contract.errors import ContractError, StaleGeneration, WaitTimedOut
+from medical_kg.orchestration.contract.errors import ContractError, LedgerError, StaleGeneration, WaitTimedOut
 from medical_kg.orchestration.execution import BatchRun, Outcome, execute_stage, fingerprint
 from medical_kg.orchestration.resilience import Backoff, Policy
 from medical_kg.orchestration.telemetry.events import (
@@ -410,3 +414,88 @@ def _newer(metadata: StageMetadata) -> StageMetadata:
         mode=metadata.mode,
         config_model=metadata.config_model,
     )
+
+
+class Odd(BaseException):
+    """What is no Exception."""
+
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
+@pytest.mark.parametrize(
+    "error", [SystemExit("x"), KeyboardInterrupt("x"), GeneratorExit("x"), Odd(), LedgerError("x")]
+)
+def test_whatever_a_stage_raises_fails_it_alone(tmp_path: Path, error: BaseException) -> None:
+    """What is no Exception, what cannot be told and what looks like the ledger's own is committed as its failure."""
+
+    def work(self: Any, ctx: Any) -> None:
+        raise error
+
+    run = open_run(tmp_path, plan(planned(batch_stage(work)), planned(Feed)))
+    outcomes = all_of(run)
+    assert [outcome.status for outcome in outcomes] == ["failed", "completed"]
+    told = run.ledger.results(run.batch.id)["made"].error
+    assert told is not None
+    assert told.startswith(f"{type(error).__name__}: ")
+
+
+@pytest.mark.parametrize("swallowed", [False, True])
+def test_ctrl_c_in_a_stage_ends_the_run(tmp_path: Path, swallowed: bool) -> None:
+    """A real signal is no stage's failure, and is heard even if the stage swallows it."""
+
+    def work(self: Any, ctx: Any) -> None:
+        with suppress(BaseException if swallowed else ValueError):
+            signal.raise_signal(signal.SIGINT)
+
+    run = open_run(tmp_path, plan(planned(batch_stage(work))))
+    with pytest.raises(KeyboardInterrupt):
+        all_of(run)
+    assert "failed" not in {record.status for record in run.ledger.results(run.batch.id).values()}
+
+
+def test_what_another_handler_of_a_signal_raises_ends_the_run(tmp_path: Path) -> None:
+    """Dagster makes an error of its own of Ctrl-C, which is no Exception either."""
+
+    def handler(*_: object) -> None:
+        raise Odd
+
+    def work(self: Any, ctx: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    former = signal.signal(signal.SIGINT, handler)
+    try:
+        with pytest.raises(Odd):
+            all_of(open_run(tmp_path, plan(planned(batch_stage(work)))))
+    finally:
+        signal.signal(signal.SIGINT, former)
+
+
+def test_dead_letters_of_one_id_are_all_kept(tmp_path: Path) -> None:
+    """The ledger has as many dead letters as the stage's record says, each under an id of its own."""
+    key = words("words")
+    same = type(key)(key.name, key.type, id=lambda _: "same", root="root")
+
+    class Same(Shout):
+        metadata = replace(Shout.metadata, reads=(same,))
+
+        def process(self, ctx: Any, item: Word, **reads: Any) -> Word:
+            raise ValueError(item.id)
+
+    run = open_run(tmp_path, plan(planned(Feed), planned(Same, ["feed"], bindings={WORDS: ("feed",)})))
+    all_of(run)
+    letters = run.ledger.dead_letters(run.submission.id)
+    assert [(letter.item_id, letter.message) for letter in letters] == [("same", "w0"), ("same#2", "w1")]
+    assert run.ledger.results(run.batch.id)["shout"].dead_letters == 2
+
+
+def test_what_a_stage_changes_of_the_process_is_put_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The next stage finds the folder as it was, and the log says who changed it."""
+    where = Path.cwd()
+
+    def work(self: Any, ctx: Any) -> None:
+        os.chdir(tmp_path)
+
+    all_of(open_run(tmp_path, plan(planned(batch_stage(work)))))
+    assert Path.cwd() == where
+    assert "stage 'made' of type 'made' changed the working directory: put back" in caplog.text

@@ -1,0 +1,103 @@
+"""Text of foreign errors: bounded, printable, and never an error itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from medical_kg.orchestration.contract.foreign import (
+    FRAMES,
+    IDENT,
+    MESSAGE,
+    TRACE,
+    clipped,
+    identified,
+    message_of,
+    named,
+    printable,
+    said,
+    trace_of,
+)
+
+
+class Mute(Exception):
+    """Cannot say what it is."""
+
+    def __str__(self) -> str:
+        raise SystemExit("no")
+
+
+class Odd(Exception):
+    """Has a traceback that cannot be told."""
+
+    @property
+    def __cause__(self) -> None:  # type: ignore[override]  # that is what is odd
+        raise KeyboardInterrupt
+
+
+def raised(error: BaseException, depth: int = 0) -> BaseException:
+    def deeper(left: int) -> None:
+        if left:
+            deeper(left - 1)
+        raise error
+
+    try:
+        deeper(depth)
+    except BaseException as caught:  # noqa: BLE001  # whatever it is, it is wanted
+        return caught
+    raise AssertionError
+
+
+def test_an_error_is_told_by_its_name_and_message() -> None:
+    """The usual error reads as usual, and one without a message is its name."""
+    assert said(ValueError("no such item")) == "ValueError: no such item"
+    assert said(ValueError()) == "ValueError"
+    assert message_of(KeyError("x")) == "'x'"
+
+
+def test_an_error_that_cannot_be_told_is_told_so() -> None:
+    """What __str__ raises, SystemExit too, stays in there."""
+    assert said(Mute()) == "Mute: its message cannot be shown: its __str__ raised SystemExit"
+
+
+def test_long_text_keeps_its_beginning_and_end_and_says_what_is_missing() -> None:
+    """Nothing is cut in silence, and what fits is not touched."""
+    assert clipped("x" * 100, 100) == "x" * 100
+    assert clipped("a" * 99 + "z" * 2, 100) == "a" * 75 + " … [1 of 101 characters left out] … " + "a" * 23 + "zz"
+    assert MESSAGE < len(message_of(ValueError("much " * 2_000_000))) < MESSAGE + 100
+    assert len(named(type("N" * 10_000, (Exception,), {})())) < 200
+
+
+def test_text_becomes_printable_and_stays_what_it_is_otherwise() -> None:
+    """Halves of surrogate pairs and control characters are escaped; letters of any script, tabs and newlines are not."""
+    assert printable("a\tb\nc é 漢 🙂") == "a\tb\nc é 漢 🙂"
+    assert printable("\udcff \x00 \x1b[31m \x7f \r") == "\\udcff \\x00 \\x1b[31m \\x7f \\x0d"
+
+
+def test_ids_stay_apart_when_they_are_cut() -> None:
+    """Two long ids that differ at the end differ still."""
+    one, other = identified("x" * 10_000 + "1"), identified("x" * 10_000 + "2")
+    assert one != other
+    assert one.startswith("x" * IDENT + "… (10,001 characters, sha256 ")
+    assert identified("nct:NCT01") == "nct:NCT01"
+    assert identified(7) == "7"
+
+
+def test_a_traceback_keeps_the_innermost_frames() -> None:
+    """A deep recursion is told by where it ended, in bounded text."""
+    told = trace_of(raised(RuntimeError("deep"), 900))
+    assert told.count("deeper") < 2 * FRAMES + 5
+    assert told.rstrip().endswith("RuntimeError: deep")
+    assert len(trace_of(raised(ValueError("much " * 2_000_000)))) < TRACE + 100
+
+
+def test_a_traceback_tells_causes() -> None:
+    """The cause of an error is part of its story."""
+    error = raised(ValueError("what it led to"))
+    error.__cause__ = raised(KeyError("what went wrong"))
+    assert "what went wrong" in trace_of(error)
+
+
+@pytest.mark.parametrize("error", [Mute(), Odd("x")])
+def test_telling_where_an_odd_error_was_raised_never_raises(error: BaseException) -> None:
+    """Whatever an error's own code raises, text comes of it."""
+    assert type(error).__name__ in trace_of(raised(error))
