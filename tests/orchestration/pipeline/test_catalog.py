@@ -9,9 +9,20 @@ import pytest
 from medical_kg.orchestration.contract.errors import PipelineInvalid, PipelineNotFound
 from medical_kg.orchestration.pipeline import catalog
 from medical_kg.orchestration.pipeline.catalog import Catalog, Entry, load_plan
+from medical_kg.orchestration.pipeline.problems import Problem
 from medical_kg.orchestration.registry import STAGES, Installation
 
 TEXT = 'name: {name}\nversion: "1"\nmetadata: {{description: about {name}}}\nstages:\n  - {{name: i, type: feed}}\n'
+
+
+SHIPPED_FOLDER = catalog.shipped_folder
+
+
+def test_the_shipped_pipelines_come_with_the_package() -> None:
+    """They stand in a folder of the package."""
+    folder = SHIPPED_FOLDER()
+    assert (folder / "auto.yaml").is_file()
+    assert folder.parent.name == "medical_kg"
 
 
 @pytest.fixture(autouse=True)
@@ -65,16 +76,18 @@ def test_a_path_is_taken_as_it_is(tmp_path: Path) -> None:
     path = write(tmp_path / "mine", "x")
     assert Catalog().find(str(path)) == path
     assert Catalog().find(path) == path
-    with pytest.raises(PipelineNotFound, match=r"known: base"):
-        Catalog().find(tmp_path / "mine" / "nothing.yaml")
+    missing = tmp_path / "mine" / "nothing.yaml"
+    with pytest.raises(PipelineNotFound) as caught:
+        Catalog().find(missing)
+    assert str(caught.value) == f"no pipeline is named {str(missing)!r} (looked in {tmp_path / 'mine'}); known: base"
 
 
 def test_an_unknown_name_gives_the_nearest_and_where_was_looked(tmp_path: Path) -> None:
     """The message says what exists instead."""
     with pytest.raises(PipelineNotFound) as caught:
         Catalog([tmp_path]).find("bass")
-    assert "did you mean 'base'?" in str(caught.value)
-    assert str(tmp_path) in str(caught.value)
+    looked = f"{tmp_path}, the shipped pipelines"
+    assert str(caught.value) == f"no pipeline is named 'bass' (looked in {looked}); did you mean 'base'?"
 
 
 def test_the_policies_are_those_beside_the_file_else_the_workspaces_else_the_shipped(
@@ -129,8 +142,15 @@ def test_names_that_may_confuse_are_warned_of(doors: Installation, tmp_path: Pat
     result = found.check("x", doors)
     assert found.find("x").name == "x.yaml"
     assert result.ok
-    assert [problem.code for problem in result.problems] == ["MKG082", "MKG081"]
-    assert [problem.code for problem in found.check(folder / "x.yml", doors).problems] == ["MKG082"]
+    twin = "x.yml beside it has the same name; by name, x.yaml is found"
+    other = "the pipeline is found as 'x', but its runs are recorded as 'y'"
+    path = str(folder / "x.yaml")
+    assert result.problems == (
+        Problem("MKG082", twin, path, suggestion="remove or rename one of them"),
+        Problem("MKG081", other, path, path="name", suggestion="give both one name"),
+    )
+    (problem,) = found.check(folder / "x.yml", doors).problems
+    assert (problem.code, problem.message.split()[0]) == ("MKG082", "x.yaml")
 
 
 def test_an_entry_tells_its_description_without_a_check(tmp_path: Path) -> None:

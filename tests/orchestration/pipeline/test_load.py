@@ -9,9 +9,9 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from medical_kg.orchestration.pipeline.load import LoadFailed, parse, read_text
+from medical_kg.orchestration.pipeline.load import MAX_BYTES, LoadFailed, parse, read_text
 from medical_kg.orchestration.pipeline.problems import Path as Steps
-from medical_kg.orchestration.pipeline.problems import Place
+from medical_kg.orchestration.pipeline.problems import Place, Problem
 from medical_kg.orchestration.pipeline.scalars import resolve
 from medical_kg.orchestration.pipeline.tree import Tree
 
@@ -123,6 +123,47 @@ def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Any) -> None:
     path.write_bytes(b"\xef\xbb\xbfname: p\n")
     assert parse(read_text(path), "f").value == {"name": "p"}
     assert parse("\ufeffname: p\n", "f").value == {"name": "p"}
+
+
+def problem_of(path: Any) -> Problem:
+    with pytest.raises(LoadFailed) as caught:
+        read_text(path)
+    assert str(caught.value) == caught.value.problem.message
+    return caught.value.problem
+
+
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Any) -> None:
+    """The system's own word for it, at the file."""
+    path = tmp_path / "absent.yaml"
+    expected = "cannot read the file: No such file or directory"
+    assert problem_of(path) == Problem("MKG001", expected, str(path))
+
+
+def test_a_file_may_be_as_large_as_the_limit(tmp_path: Any) -> None:
+    """One byte more is refused, with the limit."""
+    path = tmp_path / "large.yaml"
+    path.write_bytes(b"#" * MAX_BYTES)
+    assert len(read_text(path)) == MAX_BYTES
+    path.write_bytes(b"#" * (MAX_BYTES + 1))
+    assert problem_of(path) == Problem("MKG002", f"the file is larger than {MAX_BYTES} bytes", str(path))
+
+
+def test_the_first_byte_that_is_no_text_is_shown(tmp_path: Any) -> None:
+    """Its line and column are those an editor shows."""
+    path = tmp_path / "latin.yaml"
+    path.write_bytes(b"name: p\r\nowner: M\xfcller\n")
+    message = "byte 0xfc is not UTF-8 text"
+    assert problem_of(path) == Problem("MKG003", message, str(path), 2, 9, suggestion="save the file as UTF-8")
+
+
+def test_a_character_that_is_no_text_is_shown() -> None:
+    """A control character in a text is refused where it stands; one as large as the limit is read."""
+    with pytest.raises(LoadFailed) as caught:
+        parse("a: 1\nb: \x01\n", "f")
+    assert caught.value.problem == Problem("MKG003", "character U+0001 is not text", "f", 2, 4, suggestion="remove it")
+    assert parse("#" * MAX_BYTES, "f").value is None
+    with pytest.raises(LoadFailed, match=f"^the text is larger than {MAX_BYTES} bytes$"):
+        parse("#" * (MAX_BYTES - 1) + "é", "f")
 
 
 @given(st.text(st.sampled_from("ab: -[]{}&*!|>'\"%@#\n\t,?~0.\x00\u2028é"), max_size=60))

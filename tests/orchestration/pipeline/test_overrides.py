@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from medical_kg.orchestration.contract.errors import UsageError
 from medical_kg.orchestration.pipeline.load import parse
 from medical_kg.orchestration.pipeline.overrides import apply, parse_override
+from medical_kg.orchestration.pipeline.problems import Place, Problem
 
 TEXT = (
     "name: p\nstages:\n  - {name: a, config: &c {x: {y: 1, z: 2}}}\n  - {name: b, config: *c}\n  - {name: d}\n  - 5\n"
@@ -35,8 +37,14 @@ def test_an_override_is_target_and_yaml_value(text: str, target: str, value: Any
 @pytest.mark.parametrize("text", ["", "a.x", "a=1", "=1", ".x=1", "a.=1", "a..x=1", "a.x=[1"])
 def test_another_form_is_refused(text: str) -> None:
     """The message repeats what was given."""
-    with pytest.raises(UsageError, match="--set"):
+    with pytest.raises(UsageError, match=r"^--set"):
         parse_override(text)
+
+
+def test_a_value_that_is_no_yaml_says_so() -> None:
+    """The message has the target, what was given and why it cannot be read."""
+    with pytest.raises(UsageError, match=r"^--set a\.x: '\[1' is not a YAML value: .+"):
+        parse_override("a.x=[1")
 
 
 def test_values_are_put_where_they_belong() -> None:
@@ -49,11 +57,24 @@ def test_values_are_put_where_they_belong() -> None:
     assert tree.place(("stages", 0, "config", "x", "z")).file == "f"
     assert tree.place(("stages", 1, "config", "x", "y")).file == "--set b.x=3"
     assert tree.place(("stages", 2, "config", "new")).file == "--set d.new.deep=[1]"
+    assert tree.place(("stages", 2, "config", "new", "deep", 0), key=True) == Place("--set d.new.deep=[1]", 0, 0)
+
+
+def test_a_mapping_that_is_set_is_placed_throughout() -> None:
+    """Every key and value in it stands where it was given; what the file had there is forgotten."""
+    tree = parse(TEXT, "f")
+    assert apply({"a.x": {"q": {"r": [1]}}}, tree) == []
+    paths = [path for path in tree.values if path[:4] == ("stages", 0, "config", "x")]
+    assert [path[4:] for path in paths] == [(), ("q",), ("q", "r"), ("q", "r", 0)]
+    assert {tree.values[path] for path in paths} == {tree.keys[path] for path in paths}
 
 
 def test_what_cannot_be_applied_is_a_problem() -> None:
     """An unknown stage is named with its neighbours, a wrong form shown; a file without stages has none."""
-    found = apply({"aa.x": 1, "a": 1}, parse(TEXT, "f"))
-    assert [(problem.code, problem.file) for problem in found] == [("MKG080", "--set aa.x=1"), ("MKG080", "--set a=1")]
-    assert found[0].suggestion == "did you mean 'a'?"
+    found = apply({"aa.x": 1, "a": Path("z")}, parse(TEXT, "f"))
+    form = "write stage.field: the name of a stage, a dot, and a field of its config"
+    assert found == [
+        Problem("MKG080", "no stage is named 'aa'", "--set aa.x=1", 0, 0, suggestion="did you mean 'a'?"),
+        Problem("MKG080", "'a' is not a field of a stage", '--set a="z"', 0, 0, suggestion=form),
+    ]
     assert apply({"a.x": 1}, parse("stages: 5", "f"))[0].suggestion == "none are known"
