@@ -197,6 +197,13 @@ def test_a_case_of_the_wrong_type(tmp_path: Path) -> None:
     assert "breaks the rule of the case itself" in said
 
 
+def test_a_case_without_items(tmp_path: Path) -> None:
+    """A case that forgets the items is told so, with how to give them."""
+    said = judged("items_keep_their_root", StageCase(Item), tmp_path / "one")
+    assert "it gives no words, which the stage works on" in said
+    assert "give reads={'words': [...]}" in said
+
+
 def test_a_stage_that_fails_in_an_engine_only(tmp_path: Path) -> None:
     """What the resumed or unbroken run in a workspace says is passed on."""
     said = judged("it_survives_a_kill_before_its_commit", StageCase(Broken, reads={"words": given()}), tmp_path / "one")

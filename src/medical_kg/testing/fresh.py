@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from medical_kg.orchestration.contract import Codec, Stage, StateKey
     from medical_kg.testing.case import StageCase
 
+LIMIT_SECONDS = 600
+"""A process that takes longer hangs, and is ended."""
+
 Work = Literal["import", "outputs", "pipeline"]
 
 
@@ -87,7 +90,9 @@ def run_fresh(job: Job, *, environment: Mapping[str, str] | None = None) -> subp
     return subprocess.run(  # noqa: S603  # our own interpreter and program
         [sys.executable, "-m", "medical_kg.testing.fresh", str(place)],
         env={**os.environ, **(environment or {}), "PYTHONPATH": os.pathsep.join(part for part in job.path if part)},
+        stdin=subprocess.DEVNULL,
         capture_output=True,
+        timeout=LIMIT_SECONDS,
         text=True,
         check=False,
     )

@@ -7,9 +7,10 @@ from typing import Any, Protocol
 import pytest
 from typing_extensions import TypedDict
 
+from medical_kg import stage
 from medical_kg.orchestration.contract import Stage, StageMetadata, StateKey
 from medical_kg.orchestration.execution.calling import misfit
-from medical_kg.testing import run_stage
+from medical_kg.testing import run_pipeline, run_stage
 
 
 class Row(TypedDict):
@@ -51,3 +52,26 @@ def test_a_record_that_is_no_dict_does_not_fit_a_typed_dict() -> None:
     """As far as a class can tell: a TypedDict is a dict."""
     out: StateKey[Any] = StateKey("out", list[Row])
     assert misfit(out, ["a"]) == "holds a str where Row is declared"
+
+
+class Wider(TypedDict):
+    id: str
+    text: str
+
+
+def test_typed_dicts_go_through_a_whole_pipeline() -> None:
+    """They are checked, stored and loaded like any other record; another TypedDict does not fit."""
+    rows: StateKey[Any] = StateKey("rows", list[Row], id=lambda row: row["id"])
+    out: StateKey[Any] = StateKey("out", list[Row], id=lambda row: row["id"])
+    other: StateKey[Any] = StateKey("rows", list[Wider])
+    assert not rows.accepts(other)
+
+    @stage(
+        StageMetadata(stage_type="row", version="1", description="Copies.", reads=(rows,), writes=(out,), mode="item")
+    )
+    def row(ctx: Any, item: Row) -> Row:
+        return {"id": item["id"] * 2}
+
+    pipeline = {"name": "rows", "version": "1", "stages": [{"name": "row", "type": "row"}]}
+    run = run_pipeline(pipeline, stages=[row], state={"rows": [{"id": "a"}]})
+    assert run.state["out"] == [{"id": "aa"}]

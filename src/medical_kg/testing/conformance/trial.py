@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from medical_kg.orchestration.contract import Stage, StageMetadata, StateKey
     from medical_kg.testing.case import StageCase
 
+OF_PAGES = ("cursor", "limit")
+"""Keywords of a stream that the rules choose themselves."""
+
 STREAM_LIMIT = 100
 """How many records a page of the whole input may have."""
 
@@ -54,7 +57,12 @@ class Trial:
     @property
     def items(self) -> list[Any]:
         """The items of the case."""
-        return list(self.case.reads[self.items_key.name])
+        name = self.items_key.name
+        if not self.case.reads.get(name):
+            self.broke(
+                "the case itself", f"it gives no {name}, which the stage works on", f"give reads={{{name!r}: [...]}}"
+            )
+        return list(self.case.reads[name])
 
     def reads(self, **changes: Any) -> dict[str, Any]:
         """Return the case's reads by name, in lists of their own, with some changed."""
@@ -70,10 +78,9 @@ class Trial:
 
     def keywords(self, folder: Path | None = None, **changes: Any) -> dict[str, Any]:
         """Return the keywords of a run: the case's own, copied so that runs do not share fakes, and a workspace."""
-        given = {**self.case.more, **changes}
+        given = {name: value for name, value in {**self.case.more, **changes}.items() if name not in OF_PAGES}
         if isinstance(given.get("services"), Mapping):
             given["services"] = {name: _copied(service) for name, service in given["services"].items()}
-        given.pop("cursor", None), given.pop("limit", None)
         if "workspace" in self.metadata.needs:
             given.setdefault("workspace", folder or self.new_folder())
         return given
