@@ -18,12 +18,16 @@ quiet = settings(
     max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
-TOKENS = st.sampled_from(
-    [*"[]{}'\"#%@`~\\\t\r\n\x00\x85\u2028\u202e\ufeff\ud800🧪", *"-?:,|>", *"- |? |: |, |&a |*a |!x |!!str ".split("|")]
-    + [*"| \n,> \n,\n  ,\n    ,---\n,...\n,<<: ,stages:\n,gates:\n".split(","), "name: ", "version: ", "type: "]
-    + ["config: ", "depends_on: ", "condition: ", "ingest", "gate", "no", "0o17", "1:30", "2026-11-22", ".nan"]
-    + ["-.inf", "1e999", "9" * 400]
-)
+CHARACTERS = "[]{}'\"#%@`~\\-?:,|>\t\r\n\x00\x85\u2028\u202e\ufeff\ud800🧪"
+PIECES = """- |? |: |, |&a |*a |!x |!!str |<<: |name: |version: |type: |config: |depends_on: |condition: |ingest|gate|no|0o17
+|1:30|2026-11-22|.nan|-.inf|1e999|---
+|...
+|stages:
+|gates:
+|
+  |
+    """
+TOKENS = st.sampled_from([*CHARACTERS, *PIECES.split("|"), "| \n", "9" * 400])
 
 
 def judge_file(data: bytes, path: Path, judge: Check) -> CheckResult:

@@ -12,7 +12,9 @@ from distributions import distribution, importable
 from typer.testing import CliRunner, Result
 
 from medical_kg.cli.app import app
+from medical_kg.orchestration.contract.errors import UsageError
 from medical_kg.orchestration.pipeline.load import MAX_BYTES
+from medical_kg.orchestration.pipeline.pages import page as page_text
 from medical_kg.orchestration.pipeline.problems import KINDS
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
@@ -135,3 +137,10 @@ def test_the_wrong_example_gives_the_message_and_the_fix_takes_it_away(
     mended = check(shown.right, shown.checked, right, MENDED.get(code))
     assert re.findall(r"MKG\d{3}", mended.output) == []
     assert mended.exit_code == 0, mended.output
+
+
+def test_an_installation_without_pages_still_says_what_a_code_means(tmp_path: Path) -> None:
+    """The title is told with what to do; with pages, the page is given as it stands."""
+    with pytest.raises(UsageError, match=r"MKG011 means: unknown key; .* install it again"):
+        page_text("MKG011", [tmp_path])
+    assert page_text("mkg011 ") == (REFERENCE / "checks" / "MKG011.md").read_text(encoding="utf-8")

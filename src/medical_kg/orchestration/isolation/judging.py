@@ -80,6 +80,8 @@ def _judge(
     config: Any = None
     try:
         config = model.model_validate(given)
+        if coerced := tuple(_coerced(given, config, ())):
+            return _naming(Verdict(errors=coerced), _references(config, None, ()), installation)
         config = type_.cls.configure(config, stage=stage, conditions=conditions)
     except ValidationError as error:
         return _naming(Verdict(errors=tuple(details_of(error, model))), _sound(error, model, given), installation)
@@ -88,6 +90,23 @@ def _judge(
     if not isinstance(config, model):
         return Verdict(failed=f"configure() returned {type(config).__name__}, not {model.__name__}")
     return _naming(Verdict(config=config), _references(config, None, ()), installation)
+
+
+def _coerced(given: Any, taken: Any, loc: Loc) -> Iterator[Details]:
+    """Give an error for each ``true`` or ``false`` that pydantic took for the number 1 or 0."""
+    if isinstance(given, bool):
+        if isinstance(taken, (int, float)) and not isinstance(taken, bool):
+            yield {"type": "int_type", "loc": loc, "msg": "Input should be a number", "input": given}
+    elif isinstance(given, Mapping) and isinstance(taken, BaseModel):
+        for name, info in type(taken).model_fields.items():
+            key = info.alias or name
+            yield from _coerced(given.get(key), getattr(taken, name), (*loc, key))
+    elif isinstance(given, Mapping) and isinstance(taken, Mapping):
+        for key in given.keys() & taken.keys():
+            yield from _coerced(given[key], taken[key], (*loc, key))
+    elif isinstance(given, list) and isinstance(taken, (list, tuple)):
+        for index, (inner, kept) in enumerate(zip(given, taken, strict=False)):
+            yield from _coerced(inner, kept, (*loc, index))
 
 
 def _naming(verdict: Verdict, references: Iterable[_Reference], installation: Installation) -> Verdict:
