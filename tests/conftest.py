@@ -7,10 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from loopback import Server
 from sqlalchemy import Connection, Engine, event
 
 pytest_plugins = ["medical_kg.testing.pytest_plugin"]
+
+# For `make mutants`: the same few examples for every mutant.
+settings.register_profile("mutation", max_examples=20, derandomize=True, database=None)
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
