@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import enum
 import os
 import runpy
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 import yaml
@@ -22,7 +24,7 @@ from medical_kg.orchestration.pipeline import Catalog
 from medical_kg.orchestration.registry import Installation
 from medical_kg.scaffold import new_stage
 from medical_kg.scaffold.known import KnownKeys
-from medical_kg.scaffold.samples import sample
+from medical_kg.scaffold.samples import CannotMake, sample
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -249,6 +251,29 @@ ODD: StateKey[list[Odd]] = StateKey("odd", list[Odd], id="id")
 PLAIN: StateKey[list[str]] = StateKey("plain", list[str], id=str)
 
 
+class Colour(enum.Enum):
+    """A choice of a stranger's package."""
+
+    RED = "red"
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A record that is no pydantic model."""
+
+    id: str
+    colour: Colour
+    side: Literal["left", "right"]
+    size: float | int
+    note: str | None
+    tags: list[str]
+    number: int = 3
+
+
+SPOTS: StateKey[list[Spot]] = StateKey("spots", list[Spot], id="id")
+TABLE: StateKey[dict[str, Any]] = StateKey("table", dict[str, Any])
+
+
 def stage_with(*reads: StateKey[object]) -> type[Stage]:
     class Uses(Stage):
         metadata = StageMetadata(stage_type="uses", version="1", description="Uses keys.", reads=reads)
@@ -283,6 +308,27 @@ def test_a_key_of_plain_values_is_taken(tmp_path: Path) -> None:
     text = (made.folder / "src" / "medical_kg_tally" / "stage.py").read_text()
     assert "def process(self, ctx: StageContext, item: str) -> Tally:" in text
     assert "Tally(id=str(item), root=str(item), words=words)" in text
+
+
+def test_a_record_of_any_usual_type_is_made_up(tmp_path: Path) -> None:
+    """Dataclasses, choices, unions and collections have samples; what has a default is left to it."""
+    made = new_stage(
+        "tally", reads=["spots", "table"], mode="batch", into=tmp_path, installation=strangers(SPOTS, TABLE)
+    )
+    text = (made.folder / "tests" / "test_tally.py").read_text()
+    assert 'Spot(id=ident, colour=Colour.RED, side="left", size=float(1), note=None, tags=[])' in text
+    assert "def make_table() -> dict[str, Any]:" in text
+    assert "return {}" in text
+
+
+def test_a_type_inside_a_class_cannot_be_imported() -> None:
+    """Only what has a name of its own at the top of a module can be made up."""
+
+    class Inner(Model):
+        id: str
+
+    with pytest.raises(CannotMake, match="Inner"):
+        sample(Inner)
 
 
 def test_a_broken_plugin_is_no_obstacle_and_is_named(tmp_path: Path) -> None:
