@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -66,8 +67,9 @@ def test_a_module_is_listed_without_import(folder: Path, door: str) -> None:
     assert str(folder) not in sys.path
 
 
-def test_a_package_may_import_its_own_modules(folder: Path) -> None:
+def test_a_package_may_import_its_own_modules(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A package's modules are found in it, by relative and by full name, and no translation of them is stored."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     package = folder / "own_package"
     (package / "inner").mkdir(parents=True)
     (package / "__init__.py").write_text("from .inner import deep\n")
@@ -115,9 +117,12 @@ def test_a_new_process_sees_an_edit(folder: Path) -> None:
         "print(i.get('medical_kg.sources', 'thing'), i.door('medical_kg.sources').claim('thing').origin.source)\n"
     )
     said = []
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     for number in (1, 2):
         (folder / "own_thing.py").write_text(f"Thing = {number}\n")
-        done = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True)
+        os.utime(folder / "own_thing.py", (1_000_000_000, 1_000_000_000))
+        command = [sys.executable, "-c", code, str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
         said.append(done.stdout.split())
     assert [value for value, _ in said] == ["1", "2"]
     assert said[0][1] != said[1][1]

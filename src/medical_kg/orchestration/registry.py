@@ -230,13 +230,13 @@ class Registry(Generic[T]):
         raise _error(broken) from loaded.cause
 
     def _try(self, claim: Claim) -> _Loaded[T] | _Broken:
-        with watched() as watch:
+        # When somebody stops the program, that comes out of this block, whatever the plugin makes of it.
+        with watched():
             try:
                 plugin = claim.load()
                 claim = claim.as_loaded()
                 return _Loaded(claim, self._accept(claim, plugin))
             except BaseException as error:  # noqa: BLE001  # a module may raise anything, SystemExit too
-                watch.check()  # somebody wants the program to stop; it says nothing about the plugin
                 reason = f"{type(error).__name__}: {_message(error)}".strip().removesuffix(":")
                 return _Broken(replace(claim, status="broken", reason=reason, detail=traceback.format_exc()), error)
 

@@ -81,6 +81,27 @@ def test_a_difference_is_refused_before_anything_runs(tmp_path: Path, run: str) 
     assert made.ledger.results(batches[0].id) == {}
 
 
+class Fails(Stage[Config]):
+    metadata = StageMetadata(stage_type="fails", version="1", description="Fails.", config_model=Config)
+
+    def run(self, ctx: Any, **reads: Any) -> None:
+        raise ValueError
+
+
+def test_a_failed_batch_stays_as_it_is(tmp_path: Path) -> None:
+    """Who resumes a failed submission is refused before its batches are opened again."""
+    made = make_workspace(
+        tmp_path, 'name: failing\nversion: "1"\nstages:\n  - {name: fails, type: fails}\n', fails=Fails
+    )
+    report = resume(made, open_submission(made, "failing").id, engine="plain")
+    assert [batch.status for batch in report.batches] == ["failed"]
+    made.installation.settings = PluginSettings(on_lock_mismatch="refuse")
+    made.installation.stages.add("fails", Fails, version="2")
+    with pytest.raises(LockMismatch):
+        resume(made, report.submission.id, engine="plain")
+    assert tuple(made.ledger.batches(report.submission.id)) == report.batches
+
+
 def test_the_file_is_held_against_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A plugin of the plan that differs from the file is told, or refused before a submission is opened."""
     lock_plugins(workspace(tmp_path / "w", "1"))
