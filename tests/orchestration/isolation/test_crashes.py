@@ -20,13 +20,13 @@ from medical_kg.orchestration.isolation import process
 STAGE = """
 stages:
   - {{name: feed, type: odd-feed, config: {{number: {number}}}}}
-  - {{name: odd, type: odd-{type}, environment: {env}, depends_on: [feed], policy: {policy}, config: {{{config}}}}}
+  - {{name: odd, type: odd-{type}, environment: {env}, depends_on: [feed], {policy} config: {{{config}}}}}
 """
 
 
 def run(place: Any, doing: str, **more: Any) -> Any:
     """Run feed and one odd stage; ``doing`` says what goes wrong where."""
-    given = {"number": 6, "type": "shout", "env": "process", "policy": "default", **more}
+    given = {"number": 6, "type": "shout", "env": "process", "policy": "", **more}
     config = f"doing: {{{doing}}}, log: {place.root / 'log'}"
     return place.run(STAGE.format(config=config, **given))
 
@@ -111,6 +111,7 @@ def test_every_shape_of_output_survives_a_crash(place: Any, type_: str, counts: 
     assert done == ["w4", "w5"]
 
 
+@pytest.mark.slow
 def test_values_after_a_crash_are_those_of_a_run_without(place: Any) -> None:
     """The stored bytes are the same as where the bad item is refused politely."""
     for type_ in ("split", "pair", "chorus", "handled"):
@@ -162,7 +163,7 @@ def test_a_stage_whose_every_call_kills_is_given_up(place: Any, monkeypatch: pyt
 @pytest.mark.usefixtures("policies")
 def test_an_endless_call_is_ended_at_its_time_limit(place: Any) -> None:
     """The worker is killed half a second after the policy's timeout; the item is a dead letter, the rest goes on."""
-    report = run(place, "w2: loop", policy="brief")
+    report = run(place, "w2: loop", policy="policy: brief,")
     assert place.letters(report)["w2"][0] == "StageTimeout"
     assert "longer than 1.5 s, the limit of environment 'process'" in place.letters(report)["w2"][1]
     assert report.stages[1].counts == {"upper": 5.0}
@@ -172,7 +173,7 @@ def test_an_endless_call_is_ended_at_its_time_limit(place: Any) -> None:
 @pytest.mark.usefixtures("policies")
 def test_a_call_ended_at_its_limit_has_used_an_attempt(place: Any) -> None:
     """What hangs once and works the second time is retried by the policy, and counted as a retry."""
-    report = run(place, "w2: hang-once", policy="again")
+    report = run(place, "w2: hang-once", policy="policy: again,")
     assert (report.stages[1].counts, report.stages[1].retries) == ({"upper": 6.0}, 1)
     assert calls(place) == ["open", "w0", "w1", "w2", "open", "w2", "w3", "w4", "w5", "close"]
 
@@ -188,6 +189,7 @@ def test_a_batch_stage_that_hangs_fails_at_the_environments_limit(settings: Any)
     assert "StageTimeout: the worker was ended: the call took longer than 0.5 s" in report.errors[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("type_", ["shout", "chorus"])
 def test_a_hungry_item_fails_alone(settings: Any, type_: str) -> None:
     """An item that uses up the memory limit is a dead letter that names the limit; the engine is not touched."""
@@ -277,7 +279,7 @@ def workers_of(root: Path) -> list[int]:
 def test_workers_end_with_their_engine(place: Any, engine: str, how: signal.Signals) -> None:
     """Neither kill -9 nor Ctrl-C of the engine leaves a worker behind, not even one in an endless loop."""
     text = STAGE.format(
-        number=2, type="shout", env="process", policy="default", config=f"doing: {{w1: loop}}, log: {place.root}/log"
+        number=2, type="shout", env="process", policy="", config=f"doing: {{w1: loop}}, log: {place.root}/log"
     )
     running = start(place, text, engine)
     try:
