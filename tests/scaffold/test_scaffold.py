@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import enum
+import importlib
 import os
 import runpy
 import subprocess
@@ -354,6 +355,27 @@ def test_two_declarations_of_a_key_are_no_obstacle(installation: Installation) -
         "DOCUMENTS",
         "medical-kg",
     )
+
+
+@pytest.mark.parametrize(("exported", "home"), [("__all__ = ['SHADES']", "zz_shades"), ("", "zz_shades.keys")])
+def test_a_key_comes_from_where_it_is_defined_or_exported(
+    exported: str, home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not a module that only uses it is the address, but the one that defines it, or its package where it exports it."""
+    package = tmp_path / "zz_shades"
+    package.mkdir()
+    (package / "__init__.py").write_text(f"from zz_shades.keys import SHADES\n{exported}\n")
+    (package / "keys.py").write_text(
+        "from medical_kg import StateKey\nSHADES = StateKey('shades', list[str], id=str)\n"
+    )
+    (tmp_path / "aa_user.py").write_text("from zz_shades.keys import SHADES\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in ("zz_shades", "zz_shades.keys", "aa_user"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    user = importlib.import_module("aa_user")
+    found = KnownKeys(strangers(user.SHADES)).find("shades")
+    assert found is not None
+    assert (found.module, found.attribute) == (home, "SHADES")
 
 
 def test_a_local_module_is_one_file_and_some_lines_of_settings(tmp_path: Path, installation: Installation) -> None:
