@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ from medical_kg.orchestration import Installation, PluginSettings, Workspace, lo
 from medical_kg.orchestration.contract.errors import LockMismatch
 from medical_kg.orchestration.lock import plan_lock
 from medical_kg.orchestration.pipeline.catalog import load_plan
+from medical_kg.orchestration.registry import StageType
 from medical_kg.orchestration.runner import PlainEngine, drain
 
 STAGES_OF_DIAMOND = (Feed, Shout, Whisper, Tally, Gate)
@@ -181,3 +183,20 @@ def test_a_type_that_lives_elsewhere(tmp_path: Path) -> None:
     plan = load_plan("diamond", installation=made.installation, folders=made.pipeline_folders)
     kept = plan_lock(Installation(path=[]), plan)[STAGES]["feed"]
     assert (kept.distribution, kept.behaviour, kept.config) == ("in-code", "1.0", "")
+
+
+class Elsewhere(StageType):
+    """A stage type as the engine knows one that runs in an environment."""
+
+    environment = "process"
+
+
+def test_a_type_in_an_environment(tmp_path: Path) -> None:
+    """Of a stage type that its worker describes, the version counts, and no file or config of this process."""
+    made = workspace(tmp_path, "1")
+    plan = load_plan("diamond", installation=made.installation, folders=made.pipeline_folders)
+    feed, *others = plan.stages
+    there = Elsewhere(feed.type.name, feed.type.cls, feed.type.metadata, feed.type.origin)
+    kept = plan_lock(made.installation, replace(plan, stages=(replace(feed, type=there), *others)))[STAGES]
+    assert (kept["feed"].version, kept["feed"].behaviour, kept["feed"].config) == ("1", "1.0", "")
+    assert kept["shout"].config != ""
