@@ -14,7 +14,13 @@ import pytest
 
 from medical_kg import ItemRejected, StageContext, StateKey, TransientError
 from medical_kg.orchestration.contract import StageMetadata
-from medical_kg.orchestration.contract.errors import ContractError, SettingsError, StageError, StageTimeout
+from medical_kg.orchestration.contract.errors import (
+    ContractError,
+    SettingsError,
+    StageError,
+    StageTimeout,
+    StorageError,
+)
 from medical_kg.orchestration.execution.calling import Recorded
 from medical_kg.orchestration.isolation.board import WHOLE, Board, Call, Remains, Spool
 from medical_kg.orchestration.isolation.channel import Channel
@@ -115,6 +121,13 @@ def test_a_spool_cut_short_keeps_its_whole_notes(remains: Remains) -> None:
         assert [(head["at"], body) for head, body in spool.notes()] == [(0, b"body"), (1, b"")]
     spool.add({"at": 3}, b"last")
     assert [head["at"] for head, _ in spool.notes()] == [0, 1, 3]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_fails_the_stage_not_the_item() -> None:
+    """A note that cannot be written is no fault of the item that was worked on."""
+    with Path("/dev/full").open("wb", buffering=0) as full, pytest.raises(StorageError, match="No space left"):
+        Spool(full.fileno()).add({"at": 0}, b"body")
 
 
 def context() -> StageContext:

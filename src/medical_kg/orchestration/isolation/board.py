@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from medical_kg.orchestration.contract.errors import StorageError
+
 OPENING, WHOLE = -1, -2
 """In place of an item's position: the stage is being opened, or works on whole values."""
 
@@ -75,9 +77,20 @@ class Spool:
         self._fd = fd
 
     def add(self, head: dict[str, Any], body: bytes = b"") -> None:
-        """Add a note at the end, in one write."""
+        """Add a note at the end.
+
+        Raises:
+            StorageError: it cannot be written, e.g. because the disk is full.
+        """
         said = json.dumps(head).encode("utf-8", "surrogatepass")
-        os.write(self._fd, b"".join([_FRAME.pack(len(said), len(body)), said, body]))
+        rest = memoryview(b"".join([_FRAME.pack(len(said), len(body)), said, body]))
+        try:
+            while rest:  # one write may take only a part, e.g. when the disk is nearly full
+                rest = rest[os.write(self._fd, rest) :]
+        except OSError as error:
+            why = error.strerror or str(error)
+            msg = f"what calls gave cannot be kept in a temporary file: {why}; see that the disk has room"
+            raise StorageError(msg) from error
 
     def notes(self) -> Iterator[tuple[dict[str, Any], bytes]]:
         """Give every whole note, from the first, and put the end where the last one ends."""
