@@ -17,6 +17,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from pydantic import BaseModel
 
+from medical_kg.orchestration.contract.errors import MedicalKGError
+
 PLAIN: Mapping[Any, str] = {
     str: "$text",
     bytes: "$text.encode()",
@@ -32,7 +34,7 @@ EMPTY: Mapping[Any, str] = {tuple: "()", list: "[]", dict: "{}", Sequence: "()",
 """The expression for each kind of collection."""
 
 
-class CannotMake(Exception):
+class CannotMake(MedicalKGError):
     """No expression for a type is known; the message names it."""
 
 

@@ -20,6 +20,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from medical_kg.orchestration.contract.errors import MedicalKGError
+
 if TYPE_CHECKING:
     from medical_kg.orchestration.contract import Codec, Stage, StateKey
     from medical_kg.testing.case import StageCase
@@ -50,7 +52,7 @@ class Job:
     kill: str = ""
 
 
-class NotPortable(Exception):
+class NotPortable(MedicalKGError):
     """The case cannot be taken to another process; the message says what of it."""
 
 
