@@ -114,3 +114,4 @@ def test_condition_in_words() -> None:
     clauses = (Clause(field="x", value=True), Clause(field="y", operator="changed"))
     assert str(Condition(clauses=clauses)) == "x equals True and y changed"
     assert str(Condition(mode="any", clauses=clauses)) == "x equals True or y changed"
+    assert str(Condition(clauses=(Clause(field="x", operator="exists", value=True),))) == "x exists"

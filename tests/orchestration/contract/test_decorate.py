@@ -100,6 +100,16 @@ def test_stream_mode() -> None:
     assert run_stage(fed, cursor="on").cursor is None
 
 
+def test_a_generator_gets_the_other_reads() -> None:
+    """What is read besides the items reaches the body of a generator too."""
+
+    @stage(metadata(reads=(WORDS, LOWER), writes=(UPPER,), mode="item", flat=True))
+    def beside(ctx: Any, item: Word, *, lower: list[Word]) -> Iterator[Word]:
+        yield from lower
+
+    assert run_stage(beside, words=some(1), lower=some(2)).output["upper"] == some(2)
+
+
 def test_several_items_in_a_call() -> None:
     """With ``items_per_call`` the function gets several, and may yield one result each."""
 
@@ -148,31 +158,41 @@ def yields(ctx: Any, *args: Any, **reads: Any) -> Iterator[Any]:
     yield 1
 
 
+MANY = metadata(reads=(WORDS,), writes=(UPPER,), mode="item", items_per_call=2)
+TWO = metadata(reads=(WORDS, LOWER), writes=(UPPER,), mode="item")
 SEVERAL = metadata(reads=(WORDS,), writes=(UPPER, LOWER), mode="item", flat=True)
 
 
 @pytest.mark.parametrize(
     ("given", "function", "said"),
     [
-        (metadata(), later, "asynchronous: the engine calls stages in threads"),
+        (
+            metadata(),
+            later,
+            "asynchronous: the engine calls stages in threads and awaits nothing; write a plain function$",
+        ),
         (metadata(), later_and_later, "asynchronous"),
-        (metadata(), yields, "a generator .* return a list"),
-        (metadata(writes=(WORDS,), mode="stream"), yields, "a generator .* one Page"),
-        (ITEM, yields, "a generator .* set flat=True"),
-        (SEVERAL, yields, "a generator .* a mapping from key to records"),
-        (metadata(), 5, "decorates a plain function"),
-        (metadata(), partial(later), "decorates a plain function"),
+        (metadata(), yields, r"a yield\): batch mode returns whole values; return a list$"),
+        (metadata(writes=(WORDS,), mode="stream"), yields, r"a yield\): stream mode returns one Page for each call$"),
+        (ITEM, yields, r"a yield\): item mode returns one record; set flat=True where an item gives several$"),
+        (SEVERAL, yields, r"a yield\): with several written keys an item gives a mapping .* records; return it$"),
+        (metadata(), 5, "decorates a plain function$"),
+        (metadata(), partial(later), "decorates a plain function$"),
         (metadata(), Word, "a plain function; a class states metadata as its attribute"),
         (metadata(), lambda: None, r"will be called as <lambda>\(ctx\), which its signature does not take"),
         (ITEM, lambda ctx, item, more: None, r"\(ctx, item\), .*missing a required argument: 'more'"),
         (metadata(reads=(WORDS,)), lambda ctx, word: None, r"\(ctx, words=...\)"),
         (metadata(writes=(WORDS,), mode="stream"), lambda ctx, cursor: None, r"\(ctx, cursor, limit\)"),
+        (MANY, lambda ctx: None, r"\(ctx, items\), which"),
+        (TWO, lambda ctx, item: None, r"\(ctx, item, lower=...\), which"),
     ],
 )
 def test_wrong_use_is_refused_at_the_decoration(given: StageMetadata, function: Any, said: str) -> None:
     """What could not be called is an error when the module is imported, not when the stage runs."""
-    with pytest.raises(MetadataError, match=said):
+    with pytest.raises(MetadataError, match=said) as caught:
         stage(given)(function)
+    assert (caught.value.plugin, caught.value.field) == (f"stage type {given.stage_type!r}", "function")
+    assert caught.value.value is function
 
 
 def test_a_generator_with_a_handler_of_its_own() -> None:
@@ -197,8 +217,10 @@ def test_a_generator_with_a_handler_of_its_own() -> None:
 @pytest.mark.parametrize("given", [None, later, "metadata"])
 def test_metadata_is_needed(given: Any) -> None:
     """``@stage`` without metadata says how to write it."""
-    with pytest.raises(MetadataError, match=r"write @stage\(StageMetadata\(\.\.\.\)\) above the function"):
+    with pytest.raises(MetadataError, match=r"write @stage\(StageMetadata\(\.\.\.\)\) above the function") as caught:
         stage(given)
+    assert (caught.value.plugin, caught.value.field) == ("@stage", "metadata")
+    assert caught.value.value is given
 
 
 AUTHOR = """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 import pytest
 
 from medical_kg.orchestration.contract.foreign import (
@@ -101,3 +103,30 @@ def test_a_traceback_tells_causes() -> None:
 def test_telling_where_an_odd_error_was_raised_never_raises(error: BaseException) -> None:
     """Whatever an error's own code raises, text comes of it."""
     assert type(error).__name__ in trace_of(raised(error))
+
+
+def test_what_is_cut_keeps_three_parts_and_one() -> None:
+    """A message that is too long keeps three quarters of its beginning and a quarter of its end."""
+    told = message_of(ValueError("a" * MESSAGE + "z" * MESSAGE))
+    kept = "a" * (MESSAGE * 3 // 4), "z" * (MESSAGE // 4)
+    assert told == f"{kept[0]} … [4,000 of 8,000 characters left out] … {kept[1]}"
+
+
+def test_ids_as_long_as_allowed_are_whole() -> None:
+    """One character more is cut; what is said of it names the sha256 of the whole."""
+    assert identified("x" * IDENT) == "x" * IDENT
+    cut = identified("x" * (IDENT + 1))
+    assert cut == "x" * IDENT + f"… ({IDENT + 1} characters, sha256 {sha256(b'x' * (IDENT + 1)).hexdigest()[:16]})"
+
+
+def test_a_traceback_is_that_of_the_error_alone() -> None:
+    """It reads as Python writes it, from the frame that raised to the error's message."""
+    lines = trace_of(raised(ValueError("no such item"))).splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    assert lines[-1] == "ValueError: no such item"
+    assert "raise error" in lines[-2]
+
+
+def test_a_traceback_that_cannot_be_told_names_both_errors() -> None:
+    """The error, and what its own code raised."""
+    assert trace_of(raised(Odd("x"))) == "the traceback of Odd cannot be shown: KeyboardInterrupt"

@@ -11,7 +11,7 @@ from support import Word, words
 from typing_extensions import TypeAliasType
 
 from medical_kg import JsonLines, MetadataError, StateKey, optional
-from medical_kg.orchestration.contract.state import RESERVED, wrong_name
+from medical_kg.orchestration.contract.state import RESERVED, type_names, wrong_name
 
 BARE_LIST = vars(typing)["List"]
 """``typing.List`` without a record; written out, a formatter would make it ``list``."""
@@ -185,3 +185,52 @@ def test_optional_keeps_its_key() -> None:
     """``optional`` marks a key; it does not change it."""
     key = words("words")
     assert optional(key).key is key
+
+
+def elsewhere(*names: str) -> type:
+    """A type that stands in for one of another process: it carries its names and those of its bases."""
+    return type("Elsewhere", (), {"type_names": names})
+
+
+HERE = type_names(Word)[0]
+
+
+@pytest.mark.parametrize(
+    ("reader", "writer", "fits"),
+    [
+        (Word, elsewhere("other.Longer", HERE, "builtins.object"), True),
+        (Word, elsewhere("other.Word", "builtins.object"), False),
+        (elsewhere(HERE, "builtins.object"), Longer, True),
+        (elsewhere("other.Longer", HERE), Word, False),
+        (elsewhere("a.A", "a.B"), elsewhere("b.C", "a.A"), True),
+        (elsewhere("a.A", "a.B"), elsewhere("b.C", "a.B"), False),
+    ],
+)
+def test_a_type_of_another_process_fits_by_its_names(reader: Any, writer: Any, *, fits: bool) -> None:
+    """A reader takes what has its type's name among the names of its bases, on whichever side the stand-in is."""
+    assert StateKey("x", list[reader]).accepts(StateKey("x", list[writer])) is fits
+
+
+def test_the_names_of_a_type() -> None:
+    """A class has its own qualified name and those of its bases, nearest first; anything else the one it reads as."""
+    assert type_names(Longer)[:2] == (f"{__name__}.Longer", "support.Word")
+    assert type_names(Longer)[-1] == "builtins.object"
+    assert type_names(dict[str, int]) == ("dict[str, int]",)
+    assert type_names(Word | None) == (str(Word | None),)
+    assert type_names(elsewhere("a.A")) == ("a.A",)
+
+
+class Shape(typing.Protocol):
+    """Cannot be asked what is one of it."""
+
+    side: int
+
+
+class Square(Shape):
+    """Says that it is one."""
+
+
+def test_a_type_that_cannot_be_asked_takes_what_names_it_as_base() -> None:
+    """Protocols with attributes refuse ``issubclass``; what derives from one fits it still, and nothing else does."""
+    assert StateKey("x", list[Shape]).accepts(StateKey("x", list[Square]))
+    assert not StateKey("x", list[Shape]).accepts(StateKey("x", list[Word]))
