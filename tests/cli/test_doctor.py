@@ -81,3 +81,15 @@ def test_a_distribution_that_cannot_be_read(cli: Cli, package: Package, monkeypa
     told = cli("plugins", "doctor")
     assert told.exit_code == 1
     assert "torn is broken: its plugins cannot be listed: its entry_points.txt is damaged" in told.stdout
+
+
+def test_a_preference_that_nothing_fulfils_is_named(cli: Cli, package: Package, here: Path) -> None:
+    """It is told as what it is, a line of the settings, and the exit code is 1."""
+    (here / "medical_kg.toml").write_text('[plugins.prefer]\nlonely = "nobody"\n', encoding="utf-8")
+    package("some-kit", {SOURCES: {"lonely": "some_kit:Thing"}}, "Thing = 1\n")
+    told = cli("plugins", "doctor")
+    assert told.exit_code == 1
+    said = (
+        "the preference lonely = 'nobody' is broken: settings prefer distribution 'nobody', which does not provide it"
+    )
+    assert said in told.stdout.splitlines()

@@ -67,8 +67,7 @@ def _row(one: Finding) -> tuple[str, ...]:
 
 
 def _tell(state: State, one: Finding) -> None:
-    plugin = f"{one.name} ({one.door}) from {one.distribution} {one.version}" if one.name else one.distribution
-    state.print(f"{plugin.strip()} is {one.status}{': ' if one.reason else ''}{one.reason}")
+    state.print(f"{_what(one)} is {one.status}{': ' if one.reason else ''}{one.reason}")
     if one.remedy:
         state.print(f"  to do: {one.remedy}")
     if one.reason and one.place:
@@ -77,3 +76,9 @@ def _tell(state: State, one: Finding) -> None:
         state.print(f"  note: {note}")
     if state.verbose and one.detail:
         state.print(one.detail.rstrip())
+
+
+def _what(one: Finding) -> str:
+    if one.door:
+        return f"{one.name} ({one.door}) from {one.distribution} {one.version}".strip()
+    return f"the preference {one.name} = {one.distribution!r}" if one.name else one.distribution

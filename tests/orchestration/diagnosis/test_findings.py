@@ -145,6 +145,19 @@ def test_every_way_not_to_be_used(folder: Path) -> None:
     assert {one.seconds is None for one in told.values() if one.status in ("blocked", "incompatible")} == {True}
 
 
+def test_a_preference_that_nothing_fulfils(folder: Path) -> None:
+    """A preferred distribution that does not provide the name is a problem of its own, with the setting to change."""
+    stage_plugin(folder, "score")
+    told = found(folder, prefer={"score": "nobody", "gone": "dist-score"})
+    assert {name: (one.status, one.is_problem) for name, one in told.items()} == {
+        "dist-score:gone": ("broken", True),
+        "dist-score:score": ("unused", False),
+        "nobody:score": ("broken", True),
+    }
+    assert told["nobody:score"].reason == "settings prefer distribution 'nobody', which does not provide it"
+    assert told["nobody:score"].remedy == "pip install nobody, or change [plugins.prefer] in medical_kg.toml"
+
+
 def test_the_allow_list(folder: Path) -> None:
     """One that is not on the allow list is blocked, never imported, and told how to be allowed."""
     stage_plugin(folder, "score")

@@ -26,7 +26,7 @@ PROBLEMS: frozenset[Judged] = frozenset({"broken", "incompatible", "conflict"})
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """How one plugin stands, or one distribution whose metadata is damaged (then without door and name).
+    """How one plugin stands; or one preference that nothing fulfils (without door), or a damaged distribution (no name).
 
     ``reason`` says why it stands so, ``remedy`` what to type or to write; both are empty where all is well. ``notes``
     are side effects of its import, ``seconds`` is how long that took (None: it was not tried), ``detail`` a traceback.
@@ -64,7 +64,7 @@ def diagnose(
     claims = [claim for door in installation.doors() for claim in installation.door(door).claims()]
     examined = examine_all(installation, [claim for claim in claims if claim.usable], timeout_seconds)
     found = [_finding(installation, claim, examined, own_commands) for claim in claims]
-    return (*found, *_damaged(installation))
+    return (*found, *_unmet(installation, claims), *_damaged(installation))
 
 
 def _finding(
@@ -120,6 +120,16 @@ def _unblock(installation: Installation, distribution: str) -> str:
     if canonicalize_name(distribution) in installation.settings.deny:
         return f"to allow it, take {distribution!r} out of [plugins] deny in {SETTINGS_FILE}"
     return f"to allow it, add {distribution!r} to [plugins] allow in {SETTINGS_FILE}"
+
+
+def _unmet(installation: Installation, claims: Collection[Claim]) -> Iterator[Finding]:
+    """Give the preferences that nothing fulfils: nobody's claim to such a name counts."""
+    made = {(claim.origin.name, canonicalize_name(claim.origin.distribution)) for claim in claims}
+    for name, distribution in installation.settings.prefer.items():
+        if (name, canonicalize_name(distribution)) not in made:
+            reason = f"settings prefer distribution {distribution!r}, which does not provide it"
+            remedy = f"pip install {distribution}, or change [plugins.prefer] in {SETTINGS_FILE}"
+            yield Finding("", name, distribution, "", "", "broken", reason, remedy)
 
 
 def _damaged(installation: Installation) -> Iterator[Finding]:
