@@ -192,7 +192,8 @@ class Reader(Stage[NoConfig]):
         ctx.conditions["x"] = None
 
 
-def test_no_reader_sees_what_another_or_the_writer_did(tmp_path: Path) -> None:
+@pytest.mark.parametrize("resumed", [False, True])
+def test_no_reader_sees_what_another_or_the_writer_did(tmp_path: Path, *, resumed: bool) -> None:
     """Two readers, one after the other, are given the same, though each changes it, and so does the writer."""
     Reader.seen.clear()
     bindings = {RAW: ("feed",), LOOSE: ("feed",), WORDS: ("feed",)}
@@ -201,6 +202,8 @@ def test_no_reader_sees_what_another_or_the_writer_did(tmp_path: Path) -> None:
     execute_stage(run, "feed")
     Feed.given[LOOSE][0].notes["by"] = "changed later"
     Feed.given[RAW][0]["id"] = "changed later"
+    if resumed:
+        run.values.clear()
     assert [execute_stage(run, name).status for name in ("one", "other")] == ["completed", "completed"]
     assert Reader.seen == [("a", "feed", 1), ("a", "feed", 1)]
     assert run.plan.conditions == {}

@@ -441,7 +441,7 @@ def test_whatever_a_stage_raises_fails_it_alone(tmp_path: Path, error: BaseExcep
 
 
 @pytest.mark.parametrize("swallowed", [False, True])
-def test_ctrl_c_in_a_stage_ends_the_run(tmp_path: Path, swallowed: bool) -> None:
+def test_ctrl_c_in_a_stage_ends_the_run(tmp_path: Path, *, swallowed: bool) -> None:
     """A real signal is no stage's failure, and is heard even if the stage swallows it."""
 
     def work(self: Any, ctx: Any) -> None:
