@@ -11,8 +11,15 @@ import pytest
 from distributions import STAGES, distribution, imported, module, stage_plugin
 
 from medical_kg import __version__
+from medical_kg.orchestration import discovery
 from medical_kg.orchestration.discovery import Claim, PluginSettings, find_claims, find_damaged
 from medical_kg.orchestration.registry import Installation
+
+
+@pytest.fixture(autouse=True)
+def _judged_anew() -> None:
+    """What was said of a requirement in another test is forgotten."""
+    discovery._clash.cache_clear()
 
 
 def claims(folder: Path, **settings: object) -> list[Claim]:
@@ -140,7 +147,8 @@ def test_allow_and_deny(tmp_path: Path, settings: dict[str, list[str]], status: 
     stage_plugin(tmp_path, "score")
     claim = only(tmp_path, **settings)
     assert claim.status == status
-    assert bool(claim.reason) is (status == "blocked")
+    lists = "on the deny list" if "deny" in settings else "not on the allow list"
+    assert claim.reason == (f"its distribution is {lists} of [plugins]" if status == "blocked" else "")
 
 
 def test_the_core_needs_no_permission() -> None:
@@ -214,6 +222,7 @@ def test_damaged_metadata(tmp_path: Path, content: bytes, reason: str) -> None:
     (info / "METADATA").write_bytes(content)
     claim = damaged(tmp_path)
     assert (claim.origin.name, claim.origin.distribution, claim.reason) == ("bad", "dist-bad", reason)
+    assert (claim.origin.version, claim.detail) == ("1.0" if b"1.0" in content else "", "")
 
 
 def test_missing_metadata(tmp_path: Path) -> None:
