@@ -219,6 +219,20 @@ def test_overrides_change_configs_before_the_check(run_check: Check) -> None:
     ]
 
 
+def test_the_digest_is_of_the_text_and_what_is_set(run_check: Check) -> None:
+    """Equal overrides in another order make the same pipeline; a value that JSON lacks counts as its text."""
+    text = HEAD + FLOW + "  - {name: c, type: chunk, depends_on: [parse]}\n"
+
+    def digest(**values: Any) -> str:
+        overrides = {f"c.{name}": value for name, value in values.items()}
+        return plan_of(run_check(text, overrides=overrides)).digest
+
+    assert digest() == hashlib.sha256(text.encode()).hexdigest()
+    changed = text + '\n--set {"c.label": "x", "c.max_tokens": 7}'
+    assert digest(max_tokens=7, label="x") == hashlib.sha256(changed.encode()).hexdigest()
+    assert digest(max_tokens=7, label="x") == digest(label="x", max_tokens=7) != digest(label="y", max_tokens=7)
+
+
 def test_a_problem_with_an_override_names_the_option(run_check: Check) -> None:
     """The option is repeated as given, without a line."""
     (problem,) = run_check(HEAD + FLOW, overrides={"prase.limit": 5}).errors

@@ -43,8 +43,10 @@ def test_mermaid_and_dot_have_every_stage_and_edge(plan: Plan) -> None:
     assert '    s_ir_validation["ir_validation (ir-validation)"]\n' in drawn
     assert "    s_extract -- entities, claims --> s_kg\n" in drawn
     assert "    s_index -.-> s_kg\n" in drawn
+    assert drawn.endswith("\n")
     drawn = dot(plan)
-    assert drawn.startswith('digraph "auto" {\n')
+    assert drawn.startswith('digraph "auto" {\n    rankdir=LR;\n    node [shape=box];\n')
+    assert drawn.endswith("];\n}\n")
     assert '    "chunk" [label="chunk"];\n' in drawn
     assert '    "extract" -> "kg" [label="entities, claims"];\n' in drawn
     assert '    "index" -> "kg" [style=dotted];\n' in drawn
@@ -111,7 +113,10 @@ def test_the_schema_leaves_room_for_what_it_cannot_know(validator: Any) -> None:
 
 def test_the_schema_describes_types_and_policies(registry: Registry[StageType], installation: Installation) -> None:
     """An editor shows what each type is; broken types are left out."""
-    stage = schema(registry, installation, ["polite", "default"])["$defs"]["StageSpec"]["properties"]
+    made = schema(registry, installation, ["polite", "default"])
+    assert made["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert made["title"] == "medical-kg pipeline"
+    stage = made["$defs"]["StageSpec"]["properties"]
     offered = {one["const"]: one["description"] for one in stage["type"]["anyOf"] if "const" in one}
     assert offered["chunk"] == "The type chunk."
     assert not {"broken", "quits", "twice"} & set(offered)
