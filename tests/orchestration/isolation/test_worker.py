@@ -22,6 +22,7 @@ from medical_kg.orchestration.contract.errors import (
     StorageError,
 )
 from medical_kg.orchestration.execution.calling import Recorded
+from medical_kg.orchestration.execution.whole import wholly
 from medical_kg.orchestration.isolation.board import WHOLE, Board, Call, Remains, Spool
 from medical_kg.orchestration.isolation.channel import Channel
 from medical_kg.orchestration.isolation.errors import rebuilt, told
@@ -181,7 +182,8 @@ def test_what_was_done_is_found_again(remains: Remains, metadata: StageMetadata,
     """A second worker has the results of the first without calling anything, in every shape of output."""
     items = ["a", "b"]
     first = guard(remains, metadata, items)
-    results = [first(lambda ctx, item: function(item), None, item) for item in items]
+    call = wholly(metadata, lambda ctx, item: function(item))
+    results = [first(call, None, item) for item in items]
 
     def never(*_: Any) -> Any:
         raise AssertionError("called again")
@@ -204,9 +206,10 @@ def test_groups_are_found_again_by_their_place(remains: Remains) -> None:
             raise ItemRejected("no c")
         return map(str.upper, group)
 
+    call = wholly(metadata, work)
     with pytest.raises(Recorded, match="no c"):
-        first(work, None, items)
-    assert first(work, None, items[:2]) == ["A", "B"]
+        first(call, None, items)
+    assert first(call, None, items[:2]) == ["A", "B"]
     second = guard(remains, metadata, items)
     with pytest.raises(Recorded) as raised:
         second(work, None, items)
@@ -292,8 +295,6 @@ def test_results_that_do_not_fit_are_not_noted() -> None:
     """What the engine's checks will refuse has no note; neither has what only the stage's handler understands."""
     assert Results(item_stage()).dump(3) is None
     assert Results(item_stage(output_handler=lambda out: {PARTS: out})).dump("a") is None
-    assert Results(item_stage(flat=True)).whole("text") == "text"
-    assert Results(item_stage(flat=True)).whole(None) is None
 
 
 def test_an_error_that_cannot_speak_is_told_all_the_same() -> None:

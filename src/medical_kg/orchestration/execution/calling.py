@@ -25,6 +25,7 @@ from medical_kg.orchestration.contract.errors import (
     UsageError,
 )
 from medical_kg.orchestration.contract.foreign import MESSAGE, identified, message_of, named, said, shown, trace_of
+from medical_kg.orchestration.execution.whole import wholly
 from medical_kg.orchestration.interruption import watched
 
 if TYPE_CHECKING:
@@ -260,7 +261,7 @@ def _call_items(stage: Stage[Any], ctx: StageContext, guard: Guard, reads: dict[
     items = reads.pop(key.name)
     called = Called()
     take = _Collector(metadata)
-    function = getattr(stage, method_of(metadata))
+    function = wholly(metadata, getattr(stage, method_of(metadata)))
     with watched() as watch:
         if metadata.items_per_call is None:
             for item in items:
@@ -286,7 +287,7 @@ def _call_group(function: Any, group: Sequence[Any], take: _Collector, called: C
     """Call for a group; when that fails, halve it until the bad item stands alone."""
     watch.check()
     try:
-        results = _one_each(take.metadata, group, list(function(group)))
+        results = _one_each(take.metadata, group, function(group))
     except FATAL:
         raise
     except BaseException as error:  # noqa: BLE001  # as above
@@ -337,8 +338,7 @@ class _Collector:
 
     def _pick(self) -> Any:
         if self.metadata.output_handler is not None:
-            # As a list first: of a generator that raises half-way nothing must remain.
-            return (lambda result: self._raw.extend(list(result))) if self.metadata.flat else self._raw.append
+            return self._raw.extend if self.metadata.flat else self._raw.append
         if not self.metadata.writes:
             return lambda _: None
         if len(self.metadata.writes) > 1:

@@ -6,7 +6,7 @@ killed it is held to be guilty.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from medical_kg.orchestration.contract import errors
@@ -118,9 +118,7 @@ class Items(Watched):
         if used := self._used.get(place, 0):
             self._policy = policy.model_copy(update={"max_attempts": policy.max_attempts - used})
         try:
-            return super().__call__(
-                lambda *given, **more: self._results.whole(function(*given, **more)), *args, **kwargs
-            )
+            return super().__call__(function, *args, **kwargs)
         finally:
             self._policy = policy
 
@@ -151,20 +149,6 @@ class Results:
         self._grouped = metadata.items_per_call is not None
         # Only the stage knows what its handler takes, so such results cannot be noted: the calls are made again.
         self._opaque = metadata.output_handler is not None
-
-    def whole(self, result: Any) -> Any:
-        """Return a result with every iterator in it used up, so that its work is done inside the call."""
-        if self._grouped:
-            return [self._one(one) for one in result]
-        return self._one(result)
-
-    def _one(self, result: Any) -> Any:
-        several = len(self._keys) > 1
-        if not self._flat or result is None:
-            return result
-        if several and isinstance(result, Mapping):
-            return {key: _listed(value) for key, value in result.items()}
-        return _listed(result)
 
     def dump(self, result: Any) -> tuple[dict[str, Any], bytes] | None:
         """Return head and body of a note, or None where there is no way to note it."""
@@ -207,7 +191,3 @@ class Results:
         if len(self._keys) == 1:
             return values[0]
         return {key.name: value for key, value in zip(self._keys, values, strict=True)}
-
-
-def _listed(value: Any) -> Any:
-    return list(value) if isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping)) else value
