@@ -186,7 +186,10 @@ def test_a_table_is_a_table(root: Path) -> None:
             '[workspace]\ndatabse_url = "x"\n',
             ": [workspace] databse_url: there is no such setting; did you mean 'database_url'?",
         ),
-        ("[plugins]\nzzz = 1\n", ": [plugins] zzz: there is no such setting; known: allow, deny, local, on_lock_mismatch, prefer"),
+        (
+            "[plugins]\nzzz = 1\n",
+            ": [plugins] zzz: there is no such setting; known: allow, deny, local, on_lock_mismatch, prefer",
+        ),
         ('[http]\nallow_hosts = "x"\n', ": [http] allow_hosts: Input should be a valid tuple"),
         ("[http]\nallow_hosts = [1]\n", ": [http] allow_hosts.0: Input should be a valid string"),
         ('[plugins]\ndeny = ["a", 2]\n', ": [plugins] deny.1: Input should be a valid string"),
