@@ -48,8 +48,8 @@ GUARDS = {
     ),
     "08": Guard(
         DISCOVERY,
-        'return distribution.read_text(file) or "", ""',
-        'return vars(_read).setdefault(f"{distribution._path}/{file}", distribution.read_text(file) or ""), ""',
+        "content = _content(distribution, file)",
+        'content = vars(_read).setdefault(f"{distribution._path}/{file}", _content(distribution, file))',
     ),
     "09": Guard(REGISTRY, "if len(contenders) > 1:", "if False:"),
     "10": Guard(
