@@ -95,6 +95,13 @@ def test_a_traceback_keeps_the_innermost_frames() -> None:
     assert len(trace_of(raised(ValueError("much " * 2_000_000)))) < TRACE + 100
 
 
+def test_the_frames_that_are_kept_are_the_innermost() -> None:
+    """Of a deep stack the end is told, where the error was raised, and not the beginning."""
+    told = trace_of(raised(RuntimeError("deep"), 900))
+    assert "raise error" in told
+    assert "deeper(depth)" not in told
+
+
 def test_a_traceback_tells_causes() -> None:
     """The cause of an error is part of its story."""
     error = raised(ValueError("what it led to"))
