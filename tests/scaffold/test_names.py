@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import keyword
 from pathlib import Path
 from typing import Any
@@ -104,3 +105,23 @@ def test_names_that_are_taken_are_avoided() -> None:
     assert record_class("notes", ["Note"]) == "NoteRecord"
     assert record_class("notes", ["Note", "NoteRecord"]) == "NoteRecord_"
     assert (camel("ir-validation"), singular("mass")) == ("IrValidation", "mass")
+
+
+@pytest.mark.parametrize("keys", [["z"], ["a_b", "ab"], ["ab", "a_b"]])
+def test_a_record_s_class_and_a_key_s_constant_have_two_names(keys: list[str], tmp_path: Path) -> None:
+    """The module of a key whose class would be in capitals defines each name once."""
+    made = new_stage("tally", mode="batch", writes=keys, into=tmp_path, local=True, installation=NOTHING)
+    tree = ast.parse((tmp_path / made.files[0]).read_text(encoding="utf-8"))
+    names = [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
+    names += [
+        node.target.id for node in tree.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    ]
+    assert {key.upper() for key in keys} <= set(names)
+    assert len(names) == len(set(names))
+
+
+def test_a_local_module_is_told_nothing_of_a_pipeline_it_does_not_get(tmp_path: Path) -> None:
+    """Only a package gets a pipeline, so only there it is noted what the pipeline lacks."""
+    asked: dict[str, Any] = {"reads": ["notes"], "into": tmp_path, "installation": NOTHING}
+    assert any("own pipeline lacks" in note for note in new_stage("tally", **asked).notes)
+    assert not any("own pipeline lacks" in note for note in new_stage("tally", local=True, **asked).notes)

@@ -149,6 +149,8 @@ def slots_for(
         if one is not None:
             found[name] = _known_slot(one)
             used |= {found[name].item, *(imported for _, imported in found[name].sample.imports)}
+    # A class in capitals, as of a key of one letter, is not to be called as a key's constant is.
+    used |= {name.upper() if one is None else found[name].constant for name, one in installed.items()}
     for name, one in installed.items():
         if one is None:
             record = record_class(name, used)

@@ -207,7 +207,7 @@ class _Plan:
         new = [slot.name for slot in self.stage.slots.reads if slot.known is None]
         if new:
             notes.append(f"no installed stage type uses {', '.join(new)}: a new state key was made to read")
-        if self.way is None:
+        if self.way is None and not local:
             notes.append("no installed pipeline has all that it reads, so its own pipeline lacks the stages before it")
         if self.unread and self.stage.slots.new():
             notes.append(f"not looked at for state keys, as they cannot be loaded: {', '.join(self.unread)}")
