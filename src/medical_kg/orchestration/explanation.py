@@ -74,7 +74,10 @@ def standing(claim: Claim, outcome: Outcome) -> tuple[Standing, str]:
         return "conflict", f"claimed by {' and '.join(outcome.claims)}"
     if isinstance(outcome, PluginError):
         return "unused", outcome.reason if isinstance(outcome, PluginNotFound) else str(outcome)
-    return ("installed", "") if outcome is claim else ("unused", f"settings prefer {outcome.origin.distribution}")
+    # Not by identity: a claim is replaced when it is loaded, and who asks may hold the one from before.
+    if canonicalize_name(outcome.origin.distribution) == canonicalize_name(claim.origin.distribution):
+        return "installed", ""
+    return "unused", f"settings prefer {outcome.origin.distribution}"
 
 
 def _found(claim: Claim, outcome: Outcome, distribution: str) -> Found:

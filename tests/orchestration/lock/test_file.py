@@ -15,6 +15,16 @@ from medical_kg.orchestration.lock import lock_path, make_lock, read_lock
 
 SOURCES = "medical_kg.sources"
 
+OWN_STAGE = """
+from medical_kg import Stage, StageMetadata
+
+class Own(Stage):
+    metadata = StageMetadata(stage_type="own-locked", version="1", description="Own.")
+
+    def run(self, ctx):
+        return None
+"""
+
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Path]:
@@ -115,6 +125,15 @@ def test_claims_to_one_name(site: Path) -> None:
     assert sorted(make_lock(workspace(site).installation)[0].plugins[STAGES]) == ["one:both", "two:both"]
     preferring = make_lock(workspace(site, prefer={"both": "two"}).installation)[0].plugins[STAGES]
     assert {name: entry.distribution for name, entry in preferring.items()} == {"both": "two", "one:both": "one"}
+
+
+def test_a_stage_type_of_the_project_s_own(tmp_path: Path) -> None:
+    """A local stage type is locked under its plain name, which it means, also when locking is what loads it."""
+    module(tmp_path, "own_locked", OWN_STAGE)
+    settings = PluginSettings(local={STAGES: {"own-locked": "own_locked:Own"}})
+    with importable(tmp_path / "other"):  # forgets the module afterwards
+        lock, left_out = make_lock(Installation(settings, [], tmp_path))
+    assert (list(lock.plugins[STAGES]), left_out) == (["own-locked"], ())
 
 
 def test_no_lock(site: Path) -> None:
