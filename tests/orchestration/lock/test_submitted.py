@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +17,7 @@ from medical_kg import PluginName, Stage, StageMetadata
 from medical_kg.orchestration import Installation, PluginSettings, Workspace, lock_plugins, open_submission, resume
 from medical_kg.orchestration.contract.errors import LockMismatch
 from medical_kg.orchestration.lock import plan_lock
+from medical_kg.orchestration.lock.submitted import check_plan
 from medical_kg.orchestration.pipeline.catalog import load_plan
 from medical_kg.orchestration.registry import StageType
 from medical_kg.orchestration.runner import PlainEngine, drain
@@ -200,3 +202,15 @@ def test_a_type_in_an_environment(tmp_path: Path) -> None:
     kept = plan_lock(made.installation, replace(plan, stages=(replace(feed, type=there), *others)))[STAGES]
     assert (kept["feed"].version, kept["feed"].behaviour, kept["feed"].config) == ("1", "1.0", "")
     assert kept["shout"].config != ""
+
+
+def test_a_type_in_an_environment_differs_in_what_is_known_of_it_only(tmp_path: Path) -> None:
+    """The file has a config that only its worker could tell now: no difference. Another version is one."""
+    lock_plugins(workspace(tmp_path, "1"))
+    for version, refused in (("1", False), ("2", True)):
+        made = workspace(tmp_path, version, "refuse")
+        plan = load_plan("diamond", installation=made.installation, folders=made.pipeline_folders)
+        feed = plan.stages[0]
+        there = Elsewhere(feed.type.name, feed.type.cls, feed.type.metadata, feed.type.origin)
+        with pytest.raises(LockMismatch, match=r"'feed'.* version 1 -> 2") if refused else nullcontext():
+            check_plan(made, replace(plan, stages=(replace(feed, type=there),)))

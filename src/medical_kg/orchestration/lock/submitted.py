@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from medical_kg.orchestration.contract.errors import LockMismatch, PluginError
@@ -65,9 +65,19 @@ def check_plan(workspace: Workspace, plan: Plan, submission: Submission | None =
         kept = _entries(submission.plugin_lock)
         held_against[f"what submission {submission.id} began with"] = (kept, MEND_SUBMISSION)
     for lock, (old, mend) in held_against.items():
-        if old is not None and (differences := list(compare(old, now))):
+        if old is not None and (differences := list(_known(compare(old, now), plan))):
             _tell(workspace, lock, differences, mend, log=submission is not None)
     return _plain(now)
+
+
+def _known(differences: Iterable[Difference], plan: Plan) -> Iterator[Difference]:
+    """Leave out what only the worker of a stage's environment could tell: files and config of its type."""
+    apart = {planned.type.origin.name for planned in plan.stages if getattr(planned.type, "environment", None)}
+    for one in differences:
+        plain = one.name.rpartition(":")[2]
+        unknown = one.field in ("record", "source", "config") and not one.new
+        if not (unknown and one.door == STAGES and plain in apart):
+            yield one
 
 
 def _of_file(workspace: Workspace, now: Entries) -> Entries | None:
