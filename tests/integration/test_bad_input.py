@@ -45,12 +45,18 @@ def test_a_broken_pipeline_file_runs_nothing(kg: Any, refused: Refused, name: st
     assert not kg.root.exists()
 
 
-@pytest.mark.parametrize("named", ["nosuch", "nosuch.yaml", ".", "a folder.yaml", "no/such/place.yaml", ""])
+@pytest.mark.parametrize("named", ["nosuch", "nosuch.yaml", ".", "no/such/place.yaml", ""])
 def test_an_unknown_pipeline_is_named_with_those_there_are(kg: Any, refused: Refused, named: str) -> None:
     """What is no pipeline is code 2 and a list of those there are."""
-    (kg.folder / "a folder.yaml").mkdir()
     message = refused(kg("run", named, "--input", kg.source), 2)
     assert "clinical-trials" in message
+    assert not kg.root.exists()
+
+
+def test_a_folder_is_no_pipeline(kg: Any, refused: Refused) -> None:
+    """A folder with a pipeline's name is code 2, and said to be one."""
+    (kg.folder / "a folder.yaml").mkdir()
+    assert "MKG001: cannot read the file: Is a directory" in refused(kg("run", "a folder.yaml"), 2)
     assert not kg.root.exists()
 
 
@@ -241,7 +247,7 @@ def test_a_finished_submission_takes_no_signal_and_resumes_as_it_is(kg: Any, ref
     (ident,) = (one["id"] for one in kg.json("submissions", "list"))
     before = kg.events()
     assert kg("submissions", "resume", ident, "--engine", "dagster").returncode == 0
-    refused(kg("submissions", "signal", ident, "ready"), 1)
+    refused(kg("submissions", "signal", ident, "ready"), 2)
     refused(kg("submissions", "signal", ident, "ready", "[1"), 2)
     refused(kg("submissions", "signal", ident, "ready", "--batch", "7"), 2)
     refused(kg("submissions", "signal", ident, "ready", "--attach", "nosuch.json"), 2)

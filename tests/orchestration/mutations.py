@@ -223,6 +223,8 @@ ODD = {
 def _at_the_top(pipeline: Pipeline) -> Iterator[Mutation]:
     first = pipeline.top["name"][0].start_mark.index
     for name, odd_values in ODD.items():
+        if name not in pipeline.top:
+            continue  # it may be left out
         key, value = pipeline.top[name]
         needed = [("MKG012", first)] if name in ("name", "version") else []
         yield _replaced("misspelt key", "MKG011", key, misspelt(name), *needed, suggests=name)

@@ -182,7 +182,8 @@ READABLE = {"MKG011", "MKG012", "MKG013", "MKG020", "MKG023", "MKG030", "MKG042"
 """Codes of mistakes that leave the rest of the file readable."""
 
 
-@pytest.mark.parametrize("name", [name for name in RIGHT if not name.startswith("block")])
+# In these a mapping stands in one line; where it stands below its key, a misspelt key rightly hides what is in it.
+@pytest.mark.parametrize("name", [name for name in RIGHT if not name.startswith(("block", "example"))])
 def test_two_mistakes_are_told_at_once(name: str, judge: Check) -> None:
     """Mistakes in two lines do not hide each other: both are there, in their places."""
     text = RIGHT[name]

@@ -81,7 +81,9 @@ def test_what_a_stream_stage_gave_is_fixed(workspace: Workspace) -> None:
 
 def test_a_policy_runs_nothing_again(workspace: Workspace) -> None:
     """Another policy, or one that says something else, is told and does no more."""
-    found = by_name(diff(workspace, ("name: shout, type: shout", "name: shout, policy: polite-api, type: shout")))
+    policies = "policies:\n  default: {max_attempts: 3}\n  patient: {max_attempts: 9}\n"
+    (workspace.root / "resilience.yaml").write_text(policies, encoding="utf-8")
+    found = by_name(diff(workspace, ("name: shout, type: shout", "name: shout, policy: patient, type: shout")))
     assert [change.part for change in found["shout"].changes] == ["policy"]
     assert (found["shout"].status, found["shout"].rerun) == ("changed", "no")
     other = workspace.root / "elsewhere"
