@@ -1,17 +1,19 @@
-"""``medical-kg workspace``: where everything is kept."""
+"""``medical-kg workspace``: where everything is kept, and keeping it."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import Any
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from medical_kg.cli.output import plural
 from medical_kg.cli.state import Json, State, state_of
 
-app = typer.Typer(help="See where everything is kept.", no_args_is_help=True)
+app = typer.Typer(help="See where everything is kept, and back it up.", no_args_is_help=True)
 
 
 @app.command("info")
@@ -24,6 +26,31 @@ def info(ctx: typer.Context, *, json: Json = False) -> None:
         return
     for name, value in facts.items():
         state.print(f"{name + ':':<14} {_shown(value)}")
+
+
+Target = Annotated[
+    Path, typer.Argument(help="A folder that is not there yet, or a file ending in .tar, .tar.gz or .tgz.")
+]
+
+
+@app.command("backup")
+def back_up(ctx: typer.Context, target: Target, *, json: Json = False) -> None:
+    """Copy database, checkpoints, files and pipelines to a place from which they can be restored; runs go on."""
+    from medical_kg.orchestration import backup
+
+    state = state_of(ctx, json=json)
+    made = backup(state.workspace, target)
+    if state.json:
+        state.print_json(asdict(made))
+    else:
+        what = f"{plural(made.checkpoints, 'checkpoint')}, {plural(made.files, 'file')}, {plural(made.size, 'byte')}"
+        state.print(f"{made.target}: the database, {what}; verified")
+    if made.absent:
+        state.note(f"{plural(made.absent, 'checkpoint')} that the ledger mentions are not in the store any more")
+    for problem in made.damaged:
+        state.note(f"left out: {problem}")
+    if made.damaged:
+        raise typer.Exit(1)
 
 
 def _facts(state: State) -> dict[str, Any]:

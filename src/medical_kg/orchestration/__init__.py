@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.api import Report, report, resume, signal, submit
+    from medical_kg.orchestration.backups import Backup, backup
     from medical_kg.orchestration.dagster.definitions import definitions
     from medical_kg.orchestration.diagnosis import Finding, diagnose, explain_plugin
     from medical_kg.orchestration.inspection.diff import PipelineDiff, diff_pipelines
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from medical_kg.orchestration.workspace import Workspace
 
 __all__ = [
+    "Backup",
     "Events",
     "Explanation",
     "Finding",
@@ -38,6 +40,7 @@ __all__ = [
     "Registry",
     "Report",
     "Workspace",
+    "backup",
     "definitions",
     "diagnose",
     "diff_pipelines",
@@ -55,6 +58,7 @@ __all__ = [
 
 _HOMES = {
     "medical_kg.orchestration.api": ("Report", "report", "resume", "signal", "submit"),
+    "medical_kg.orchestration.backups": ("Backup", "backup"),
     "medical_kg.orchestration.dagster.definitions": ("definitions",),
     "medical_kg.orchestration.diagnosis": ("Finding", "diagnose", "explain_plugin"),
     "medical_kg.orchestration.inspection.diff": ("PipelineDiff", "diff_pipelines"),
