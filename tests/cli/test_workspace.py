@@ -33,7 +33,7 @@ def test_a_restored_workspace_resumes_what_waited(
     else:
         (here / ".medical-kg").mkdir()
         subprocess.run(["tar", "-xf", target, "-C", here / ".medical-kg"], check=True)
-    assert cli("submissions", "signal", submission, "converted=yes").exit_code == 0
+    assert cli("submissions", "signal", submission, "converted", "yes").exit_code == 0
     done = json.loads(cli("submissions", "resume", submission, "--engine", engine, "--json").stdout)
     assert done["submission"]["status"] == "completed"
     counts = {stage["stage"]: stage["counts"] for stage in done["stages"]}
