@@ -79,14 +79,15 @@ def test_variables_that_were_there_are_put_back_and_new_ones_stay(caplog: pytest
 
 
 def test_the_log_goes_on_as_before(caplog: pytest.LogCaptureFixture) -> None:
-    """Root level and handlers, disabled loggers of ours and a disabled level are put back."""
-    ours = logging.getLogger("medical_kg.test")
+    """Root level and handlers, silenced loggers of anybody and a disabled level are put back."""
+    ours, other, silent = map(logging.getLogger, ("medical_kg.test", "somebody.else", "somebody.silent"))
+    silent.disabled = True
     level, handlers = logging.getLogger().level, list(logging.getLogger().handlers)
     with kept("it"):
         logging.config.dictConfig({"version": 1, "disable_existing_loggers": True, "root": {"level": "CRITICAL"}})
         logging.disable(logging.CRITICAL)
         logging.getLogger().handlers.clear()
-    assert not ours.disabled
+    assert (ours.disabled, other.disabled, silent.disabled) == (False, False, True)
     assert logging.getLogger().level == level
     assert logging.getLogger().handlers == handlers
     assert logging.root.manager.disable == logging.NOTSET

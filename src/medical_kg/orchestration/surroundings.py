@@ -1,9 +1,9 @@
 """What foreign code should leave alone in this process: put back after it, with a word about it.
 
 That is the working directory, the environment variables there were, the standard streams and what the log goes through:
-the root logger, ours, and the level below which logging is disabled. What a plugin adds to the environment stays, since
-libraries keep their settings there. Other things (a patched module, a changed locale) cannot be known or undone here: a
-stage that does such things belongs into an ``environment:`` of its own.
+the root logger, ours, any other that was silenced, and the level below which logging is disabled. What a plugin adds to
+the environment stays, since libraries keep their settings there. Other things (a patched module, a changed locale)
+cannot be known or undone here: a stage that does such things belongs into an ``environment:`` of its own.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ class _Seen:
     variables: dict[str, str]
     disabled: int
     loggers: dict[str, tuple[int, bool, bool, list[logging.Handler]]]
+    speaking: tuple[logging.Logger, ...]
     streams: tuple[Any, Any, Any]
 
     @classmethod
@@ -40,6 +41,7 @@ class _Seen:
             dict(os.environ),
             logging.root.manager.disable,
             {name: _settings(logging.getLogger(name)) for name in names},
+            tuple(one for one in _all_loggers() if not one.disabled),
             (sys.stdin, sys.stdout, sys.stderr),
         )
 
@@ -73,6 +75,9 @@ class _Seen:
                 level, one.disabled, one.propagate, handlers = former
                 one.setLevel(level)
                 one.handlers[:] = handlers
+        # A config from dictConfig silences, unless told otherwise, every logger it does not name.
+        for one in (one for one in self.speaking if one.disabled):
+            changed, one.disabled = True, False
         return "the logging of this program" if changed else ""
 
     def _streams(self) -> str:
@@ -87,6 +92,10 @@ def _folder() -> str | None:
         return os.getcwd()  # noqa: PTH109  # a Path would be made of it for nothing
     except FileNotFoundError:
         return None
+
+
+def _all_loggers() -> list[logging.Logger]:
+    return [one for one in list(logging.root.manager.loggerDict.values()) if isinstance(one, logging.Logger)]
 
 
 def _settings(one: logging.Logger) -> tuple[int, bool, bool, list[logging.Handler]]:
