@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import sys
 import tarfile
@@ -162,6 +163,9 @@ def test_a_backup_beside_writers_is_consistent(place: Workspace, tmp_path: Path)
         with closing(sqlite3.connect(one.target / "medical-kg.db")) as connection:
             [submissions] = connection.execute("SELECT count(*) FROM submissions").fetchone()
             [opened] = connection.execute("SELECT count(*) FROM batches").fetchone()
+            outputs = [json.loads(text) for (text,) in connection.execute("SELECT outputs FROM stage_results")]
+        mentioned = {ref["digest"] for found in outputs for ref in found.values()}
+        assert {path.name[:64] for path in one.target.glob("checkpoints/??/*")} == mentioned
         assert submissions == opened
 
 
