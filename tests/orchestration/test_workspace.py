@@ -129,6 +129,18 @@ def test_relative_places_are_taken_from_the_settings_file(root: Path, monkeypatc
     assert list(elsewhere.iterdir()) == []
 
 
+@pytest.mark.parametrize("settings", ["", '[workspace]\ndatabase_url = "sqlite:///kg.db"\n'])
+def test_a_folder_with_signs_of_urls_in_its_name(tmp_path: Path, settings: str) -> None:
+    """The database lies in the folder, whatever its name means in a URL."""
+    root = tmp_path / "a%20b?c#d" / "work"
+    root.mkdir(parents=True)
+    (root / "medical_kg.toml").write_text(settings, encoding="utf-8")
+    workspace = Workspace(root)
+    workspace.ledger.submissions()
+    workspace.close()
+    assert [path.suffix for path in root.glob("*.db")] == [".db"]
+
+
 @pytest.mark.parametrize(
     "url",
     [

@@ -109,11 +109,11 @@ class Workspace:
     @property
     def database_url(self) -> str:
         """The database of ledger, index and graph."""
-        url = self._settings.workspace.database_url or f"sqlite:///{self.root / 'medical-kg.db'}"
+        url = self._settings.workspace.database_url or f"sqlite:///{_in_url(self.root)}/medical-kg.db"
         path = url.removeprefix("sqlite:///")
         # From the working directory, as SQLAlchemy takes it, each place would have a database of its own.
         is_relative = path != url and path and not path.startswith(("/", ":memory:", "file:"))
-        return f"sqlite:///{self._beside_settings(Path(path))}" if is_relative else url
+        return f"sqlite:///{_in_url(self._beside_settings(Path()))}/{path}" if is_relative else url
 
     @property
     def pipeline_folders(self) -> tuple[Path, ...]:
@@ -194,6 +194,11 @@ def _in_utf8(path: Path) -> Path:
         msg = f"the workspace's path {said} is not UTF-8 here; choose another, or set the variable PYTHONUTF8=1"
         raise SettingsError(msg) from error
     return path
+
+
+def _in_url(folder: Path) -> str:
+    """Return a folder as it stands in a URL, where these characters have a meaning."""
+    return str(folder).replace("%", "%25").replace("?", "%3F")
 
 
 def read_settings(root: Path) -> tuple[Path | None, Settings]:

@@ -15,16 +15,6 @@ from medical_kg.orchestration.registry import STAGES, Installation
 TEXT = 'name: {name}\nversion: "1"\nmetadata: {{description: about {name}}}\nstages:\n  - {{name: i, type: feed}}\n'
 
 
-SHIPPED_FOLDER = catalog.shipped_folder
-
-
-def test_the_shipped_pipelines_come_with_the_package() -> None:
-    """They stand in a folder of the package."""
-    folder = SHIPPED_FOLDER()
-    assert (folder / "auto.yaml").is_file()
-    assert folder.parent.name == "medical_kg"
-
-
 @pytest.fixture(autouse=True)
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder in place of the shipped one."""

@@ -8,7 +8,6 @@ import pytest
 
 from medical_kg.orchestration.contract.errors import UsageError
 from medical_kg.orchestration.pipeline.pages import page
-from medical_kg.orchestration.pipeline.problems import KINDS
 
 
 def test_the_first_folder_with_the_page_counts(tmp_path: Path) -> None:
@@ -18,11 +17,6 @@ def test_the_first_folder_with_the_page_counts(tmp_path: Path) -> None:
         (tmp_path / name / "MKG011.md").write_text(f"of {name} é", encoding="utf-8")
     folders = [tmp_path / "none", tmp_path / "b", tmp_path / "a"]
     assert page(" mkg011 ", folders) == "of b é"
-
-
-def test_every_code_has_a_page_where_it_is_installed() -> None:
-    """Without folders, the pages of the package or its checkout are found."""
-    assert [code for code in KINDS if not page(code).startswith(f"# {code}: ")] == []
 
 
 def test_what_has_no_page_is_told(tmp_path: Path) -> None:
