@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +45,20 @@ def _databases_are_closed() -> Iterator[None]:
     event.remove(Engine, "engine_connect", note)
     for engine in engines:
         engine.dispose()
+
+
+LOGGERS = ("", "medical_kg", "medical_kg.stage", "medical_kg.events", "medical_kg.orchestration.registry")
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    """The command line sets the process's log up; each test gives it back as it was."""
+    levels = {name: logging.getLogger(name).level for name in LOGGERS}
+    handlers = list(logging.getLogger().handlers)
+    yield
+    logging.getLogger().handlers[:] = handlers
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
 
 
 @pytest.fixture

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
 
@@ -18,7 +17,6 @@ from medical_kg.cli.app import app
 Cli = Callable[..., Result]
 Package = Callable[..., Path]
 
-LOGGERS = ("", "medical_kg", "medical_kg.stage", "medical_kg.events", "medical_kg.orchestration.registry")
 
 FEED = """
 name: NAME
@@ -40,17 +38,6 @@ gates:
     resume_stage: parse
     condition: {field: converted, equals: "yes", timeout_seconds: 900}
 """
-
-
-@pytest.fixture(autouse=True)
-def _quiet_logs() -> Iterator[None]:
-    """The command line sets the log up; each test gives it back as it was."""
-    before = {name: logging.getLogger(name).level for name in LOGGERS}
-    handlers = list(logging.getLogger().handlers)
-    yield
-    logging.getLogger().handlers[:] = handlers
-    for name, level in before.items():
-        logging.getLogger(name).setLevel(level)
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import pickle
+import subprocess
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -244,8 +245,8 @@ run_stage(typed, words=[Word(id="a")])
 @pytest.mark.slow
 def test_authors_may_check_types_strictly(tmp_path: Path) -> None:
     """A decorated function passes ``mypy --strict`` in the author's own package."""
-    from mypy import api
-
     (tmp_path / "typed.py").write_text(AUTHOR)
-    out, _, code = api.run(["--strict", "--config-file", "", "--cache-dir", str(tmp_path), str(tmp_path / "typed.py")])
-    assert (out.strip(), code) == ("Success: no issues found in 1 source file", 0)
+    # In a process of its own: run in this one, mypy lifts the limit of recursion for all that comes after it.
+    command = ["--strict", "--config-file", "", "--cache-dir", str(tmp_path), str(tmp_path / "typed.py")]
+    done = subprocess.run([sys.executable, "-m", "mypy", *command], capture_output=True, text=True, check=False)
+    assert (done.stdout.strip(), done.returncode) == ("Success: no issues found in 1 source file", 0)

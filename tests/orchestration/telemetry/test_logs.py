@@ -7,7 +7,6 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 
@@ -15,18 +14,6 @@ from medical_kg.orchestration.telemetry.events import BatchSettled, StageFailed,
 from medical_kg.orchestration.telemetry.logs import configure
 
 IDS = {"submission_id": "s1", "batch_id": "s1-0001", "stage": "parse"}
-LOGGERS = ("medical_kg", "medical_kg.stage", "medical_kg.events", "medical_kg.orchestration.registry")
-
-
-@pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
-    """The log is the process's own: give it back as it was."""
-    levels = {name: logging.getLogger(name).level for name in LOGGERS}
-    handlers = list(logging.getLogger().handlers)
-    yield
-    logging.getLogger().handlers[:] = handlers
-    for name, level in levels.items():
-        logging.getLogger(name).setLevel(level)
 
 
 def speak() -> None:
