@@ -48,6 +48,9 @@ class Root(PluggedGroup):
         finally:
             state.close()
         if result == INTERRUPTED:
+            from medical_kg.orchestration.telemetry.logs import silence
+
+            silence()
             typer.echo("interrupted", err=True)
         sys.exit(result if isinstance(result, int) else 0)
 

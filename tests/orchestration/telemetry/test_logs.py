@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from medical_kg.orchestration.telemetry.events import BatchSettled, StageFailed, log_event
-from medical_kg.orchestration.telemetry.logs import configure
+from medical_kg.orchestration.telemetry.logs import configure, silence
 
 IDS = {"submission_id": "s1", "batch_id": "s1-0001", "stage": "parse"}
 
@@ -90,3 +90,11 @@ def test_importing_changes_no_log() -> None:
     """The log belongs to the program: importing the package, this module too, sets nothing up."""
     script = "import logging, medical_kg.orchestration.telemetry.logs; print(logging.getLogger().handlers)"
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_silence_is_the_last_word(capsys: pytest.CaptureFixture[str]) -> None:
+    """After it nothing is shown, on no stream."""
+    configure("text")
+    silence()
+    logging.getLogger("medical_kg.x").warning("too late")
+    assert capsys.readouterr() == ("", "")

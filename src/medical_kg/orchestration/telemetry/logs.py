@@ -31,6 +31,12 @@ def configure(form: Literal["text", "json"] = "text", *, verbose: bool = False, 
     logging.getLogger("medical_kg.orchestration.registry").setLevel(logging.WARNING if everything else logging.ERROR)
 
 
+def silence() -> None:
+    """Show nothing more: threads that are still at work when a program ends have no last word."""
+    root = logging.getLogger()
+    root.handlers[:] = [one for one in root.handlers if not isinstance(one, _Handler)] + [logging.NullHandler()]
+
+
 class _Handler(logging.StreamHandler[TextIO]):
     """Ours, so that it can be told from those of others; standard error is what it is when a record comes."""
 
