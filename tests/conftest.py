@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from loopback import Server
+from postgres_server import PostgresServer
 from sqlalchemy import Connection, Engine, event
 
 pytest_plugins = ["medical_kg.testing.pytest_plugin"]
@@ -59,6 +60,14 @@ def _log_as_before() -> Iterator[None]:
     logging.getLogger().handlers[:] = handlers
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server of this test run; tests that need it skip where PostgreSQL is not installed."""
+    running = PostgresServer.start_new()
+    yield running
+    running.close()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from sqlalchemy import Column, Integer, MetaData, String, Table, inspect, select
 
 from medical_kg.orchestration.contract.database import insert, open_engine, reading, writing
+from medical_kg.orchestration.contract.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -47,6 +48,9 @@ def open_tables(url: str, tables: MetaData) -> Engine:
         StorageError: the database cannot be opened.
     """
     engine = open_engine(url)
+    if engine.dialect.name != "sqlite":
+        shown = engine.url.set(query={}).render_as_string(hide_password=True)
+        raise SettingsError(f"index and graph cannot be kept in {shown} yet; give a sqlite:/// URL")
     for metadata in (METADATA, tables):
         _make_missing(engine, metadata)
     return engine

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from postgres_server import PostgresServer
 
 from medical_kg.orchestration.contract import Clause, Condition
 from medical_kg.orchestration.ledger.contract import DeadLetter, NewSubmission, OutputRef, StageRecord, Wait
 from medical_kg.orchestration.ledger.sql import SqlLedger, open_ledger
+from medical_kg.orchestration.ledger.tables import METADATA
 
 START = 1_000.0
 
@@ -108,9 +111,47 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def url(empty_database: Path, tmp_path: Path) -> str:
-    """The URL of a fresh ledger."""
+def sqlite_url(empty_database: Path, tmp_path: Path) -> str:
+    """The URL of a fresh ledger in SQLite."""
     return f"sqlite:///{shutil.copy(empty_database, tmp_path / 'kg.db')}"
+
+
+@pytest.fixture(scope="session")
+def empty_postgres(postgres: PostgresServer) -> str:
+    """The name of a Postgres database with all tables, for one test at a time."""
+    name = postgres.database()
+    open_ledger(postgres.url(name)).close()
+    return name
+
+
+@pytest.fixture
+def fresh_url(database: str, request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
+    """Gives the URL of a fresh ledger; on Postgres those given before are it, emptied."""
+    numbers = itertools.count()
+    if database == "sqlite":
+        source: Path = request.getfixturevalue("empty_database")
+        return lambda: f"sqlite:///{shutil.copy(source, tmp_path / f'kg{next(numbers)}.db')}"
+    server: PostgresServer = request.getfixturevalue("postgres")
+    name: str = request.getfixturevalue("empty_postgres")
+
+    def emptied() -> str:
+        server.query(f"TRUNCATE {', '.join(METADATA.tables)} RESTART IDENTITY", name)
+        return server.url(name)
+
+    return emptied
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest) -> str:
+    """Each test of the ledger runs on either database."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def url(fresh_url: Callable[[], str]) -> str:
+    """The URL of a fresh ledger."""
+    return fresh_url()
 
 
 @pytest.fixture

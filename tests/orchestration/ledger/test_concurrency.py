@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from medical_kg.orchestration.ledger.contract import Note
+from medical_kg.orchestration.ledger.contract import NextBatch, Note
 from medical_kg.orchestration.ledger.sql import SqlLedger
 
 THREADS = 8
@@ -55,6 +55,7 @@ def test_threads_open_one_submission(open_one: Callable[[], SqlLedger], make: An
 
 WORKER = """
 import sys
+from contextlib import suppress
 from medical_kg.orchestration.contract.errors import BatchHeld, StaleGeneration
 from medical_kg.orchestration.ledger.contract import DeadLetter, Note, StageRecord
 from medical_kg.orchestration.ledger.sql import open_ledger
@@ -104,7 +105,10 @@ def test_processes_share_the_batches(ledger: SqlLedger, url: str, make: Any, clo
 TAKE_OVER = """
 for _ in range(10):
     for number in range(5):
-        held = ledger.claim(f"s{number}-0001", owner, lease_seconds=0)
+        held = None
+        while held is None:
+            with suppress(BatchHeld):  # on Postgres: another process is changing the batch at this moment
+                held = ledger.claim(f"s{number}-0001", owner, lease_seconds=0)
         print(held.id, held.generation, flush=True)
         try:
             ledger.commit(record(held.id, f"{owner}-{held.generation}"), held.generation)
@@ -131,6 +135,42 @@ def test_a_generation_has_one_owner(ledger: SqlLedger, url: str, make: Any) -> N
                 owner, generation = line.actor, generation + 1
             else:
                 assert line.stage == f"{owner}-{generation}"
+
+
+MOVE = """
+import random
+order, moves = random.Random(owner), 0
+batches = [f"s{number}-{ordinal:04d}" for number in range(4) for ordinal in range(1, 5)]
+while moves < 500:
+    with suppress(BatchHeld):
+        held = ledger.claim(order.choice(batches), owner, lease_seconds=600)
+        ledger.settle(held.id, held.generation, ["chunk"])
+        moves += 2
+"""
+
+
+@pytest.mark.slow
+def test_eight_processes_lose_no_transition(ledger: SqlLedger, url: str, make: Any) -> None:
+    """8 processes with 500 transitions each, on 16 batches of 4 submissions: all are in the history, in a legal order."""
+    workers = [f"worker-{number}" for number in range(8)]
+    for number in range(4):
+        ledger.open_submission(make.new(id=f"s{number}", input={"n": number}))
+        for ordinal in range(1, 4):
+            held = ledger.claim(f"s{number}-{ordinal:04d}", "worker-0", lease_seconds=0)
+            ledger.commit(make.record(held.id, "pull"), 1, next_batch=NextBatch(cursor=str(ordinal)))
+            ledger.settle(held.id, 1, ["chunk"])
+    assert outputs([start(MOVE, url, worker) for worker in workers]) == []
+    lines = [line for number in range(4) for line in ledger.history(f"s{number}")]
+    for number in range(4):
+        found = ledger.batches(f"s{number}")
+        assert ledger.submission(f"s{number}").status == "pending"
+        for batch in found:
+            moves = [line for line in lines if line.batch_id == batch.id and line.event in ("pending", "running")]
+            assert [line.event for line in moves] == ["pending", *["running", "pending"] * batch.generation]
+            pairs = zip(moves[1::2], moves[2::2], strict=True)
+            assert all(claimed.actor == settled.actor for claimed, settled in pairs)
+    told = Counter(line.actor for line in lines if line.event in ("pending", "running") and line.at > 1_000)
+    assert told == dict.fromkeys(workers, 500)
 
 
 COMMIT_FOR_EVER = """

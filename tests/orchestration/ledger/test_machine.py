@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,7 +50,7 @@ class Model:
 class LedgerMachine(RuleBasedStateMachine):
     """Claims, commits, settles, retries and cancels batches of one submission, rightly and wrongly."""
 
-    empty_database: Path
+    fresh_url: Callable[[], str]
     make: Any
     clock: Any
     ids = Bundle("ids")
@@ -60,14 +58,11 @@ class LedgerMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.clock.time = 1_000.0
-        self.folder = tempfile.TemporaryDirectory()
-        path = shutil.copy(self.empty_database, Path(self.folder.name) / "kg.db")
-        self.ledger = open_ledger(f"sqlite:///{path}", clock=self.clock)
+        self.ledger = open_ledger(type(self).fresh_url(), clock=self.clock)
         self.models: dict[str, Model] = {}
 
     def teardown(self) -> None:
         self.ledger.close()
-        self.folder.cleanup()
 
     def opened(self, actor: str) -> str:
         batch_id = f"s1-{len(self.models) + 1:04d}"
@@ -236,13 +231,13 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 @pytest.mark.slow
-def test_the_ledger_keeps_to_its_model(empty_database: Path, make: Any, clock: Any) -> None:
+def test_the_ledger_keeps_to_its_model(fresh_url: Callable[[], str], make: Any, clock: Any) -> None:
     """Whatever is called, illegal transitions change nothing and legal ones are in the history, each once."""
 
     class Machine(LedgerMachine):
         pass
 
-    Machine.empty_database, Machine.make, Machine.clock = empty_database, make, clock
+    Machine.fresh_url, Machine.make, Machine.clock = staticmethod(fresh_url), make, clock
     few = settings(
         max_examples=40,
         stateful_step_count=25,

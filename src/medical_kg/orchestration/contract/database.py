@@ -1,8 +1,10 @@
 """The workspace's database: how everybody who keeps tables in it opens it. The one place that knows which it is.
 
 SQLite runs with a write-ahead log, so that readers go on while one process writes, with foreign keys, and waits up to
-30 s for another writer. Writers begin with ``BEGIN IMMEDIATE``: two of them queue up instead of failing half-way. What
-other databases need besides (row locks) stands in the statements; SQLite ignores it.
+30 s for another writer. Writers begin with ``BEGIN IMMEDIATE``: two of them queue up instead of failing half-way.
+
+On Postgres writers run side by side (READ COMMITTED): whoever must be alone locks rows (``with_for_update``, which
+SQLite ignores) or takes a turn (``take_turn``). Readers see one snapshot (REPEATABLE READ, read only).
 """
 
 from __future__ import annotations
@@ -11,23 +13,37 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import create_engine, event, make_url
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import String, Text, create_engine, event, make_url, text
+from sqlalchemy.dialects.postgresql import insert  # renders ON CONFLICT on SQLite too; SQLite's own does not on Postgres
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from medical_kg.orchestration.contract.errors import SettingsError, StorageError, TransientError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from sqlalchemy import URL, Connection, Engine
+    from sqlalchemy.types import TypeEngine
 
-__all__ = ["insert", "open_engine", "reading", "writing"]
+__all__ = ["LONG_WORDS", "WORDS", "insert", "open_engine", "reading", "take_turn", "writing"]
 
 BUSY_TIMEOUT_SECONDS = 30
+CONNECT_TIMEOUT_SECONDS = 10
 
-READS = {"medical_kg_reads": True}
-"""Marks an engine whose transactions only read."""
+WORDS: TypeEngine[str] = String().with_variant(String(collation="C"), "postgresql")
+LONG_WORDS: TypeEngine[str] = Text().with_variant(Text(collation="C"), "postgresql")
+"""Text that is compared and ordered byte by byte in either database, whatever language a server is set up for."""
+
+READS: Mapping[str, dict[str, Any]] = {
+    "sqlite": {"medical_kg_reads": True},
+    "postgresql": {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
+}
+"""What makes an engine's transactions only read."""
+
+TURN = {
+    "sqlite": text("SELECT :name"),
+    "postgresql": text("SELECT pg_advisory_xact_lock(hashtextextended('medical-kg ' || :name, 0))"),
+}
 
 
 def open_engine(url: str) -> Engine:
@@ -36,10 +52,8 @@ def open_engine(url: str) -> Engine:
     Raises:
         SettingsError: the URL cannot be read, or names a database that cannot be used.
     """
-    engine = create_engine(_checked(url), connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
-    event.listen(engine, "connect", _set_pragmas)
-    event.listen(engine, "begin", _begin)
-    return engine
+    parsed = _checked(url)
+    return (_sqlite if parsed.get_backend_name() == "sqlite" else _postgres)(parsed)
 
 
 def _checked(url: str) -> URL:
@@ -49,16 +63,43 @@ def _checked(url: str) -> URL:
         msg = "database_url is not a database URL; write e.g. sqlite:////home/me/kg/medical_kg.db"
         raise SettingsError(msg) from error
     shown = parsed.render_as_string(hide_password=True)
-    if parsed.get_backend_name() != "sqlite":
-        msg = (
-            f"{shown} is {parsed.get_backend_name()}, where ledger, index and graph cannot be kept yet; give a "
-            "sqlite:/// URL"
-        )
+    if parsed.drivername not in DRIVERS:
+        msg = f"{shown} is {parsed.drivername}, which cannot be used; give a sqlite:/// or a postgresql+psycopg:// URL"
         raise SettingsError(msg)
-    if parsed.database in (None, "", ":memory:"):
+    if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
         msg = f"what is kept must outlive the process, which {shown} does not; name a file: sqlite:////path/to/file.db"
         raise SettingsError(msg)
-    return parsed
+    return parsed.set(drivername=DRIVERS[parsed.drivername])
+
+
+DRIVERS = {
+    "sqlite": "sqlite",
+    "sqlite+pysqlite": "sqlite",
+    "postgresql": "postgresql+psycopg",
+    "postgresql+psycopg": "postgresql+psycopg",
+}
+"""How a URL may begin, and the driver that it gets."""
+
+
+def _sqlite(url: URL) -> Engine:
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
+    event.listen(engine, "connect", _set_pragmas)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _postgres(url: URL) -> Engine:
+    given = url.query.get("options", "")
+    patience = f"-c lock_timeout={BUSY_TIMEOUT_SECONDS}s {given}".rstrip()
+    timeout = url.query.get("connect_timeout", str(CONNECT_TIMEOUT_SECONDS))
+    whole = url.update_query_dict({"options": patience, "connect_timeout": timeout})
+    try:
+        # A server may have been started anew since a connection was last used: that is found out before it is used.
+        return create_engine(whole, isolation_level="READ COMMITTED", pool_pre_ping=True)
+    except ImportError as error:
+        shown = url.render_as_string(hide_password=True)
+        msg = f"{shown} needs a driver that is not installed: pip install 'medical-kg[postgres]' ({error})"
+        raise SettingsError(msg) from error
 
 
 def _set_pragmas(connection: Any, _record: Any) -> None:
@@ -103,21 +144,54 @@ def writing(engine: Engine) -> Iterator[Connection]:
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """One consistent view for reading; writers are not held up. Raises as ``writing`` does."""
-    with _translated(engine), engine.execution_options(**READS).begin() as connection:
+    with _translated(engine), engine.execution_options(**READS[engine.dialect.name]).begin() as connection:
         yield connection
 
 
-HELD = f"another process has held it for {BUSY_TIMEOUT_SECONDS} s; end that process, or try again"
+def take_turn(connection: Connection, name: str) -> None:
+    """Wait until no other write transaction has the turn of this name; it is kept until this transaction ends.
+
+    On SQLite every write transaction is alone anyway.
+    """
+    connection.execute(TURN[connection.dialect.name], {"name": name})
+
+
+PATIENCE = f"another process has held it for {BUSY_TIMEOUT_SECONDS} s; end that process, or try again"
+PASSING = {
+    " is locked": PATIENCE,
+    "busy": PATIENCE,
+    "lock timeout": PATIENCE,
+    "deadlock detected": "two processes waited for each other; try again",
+    "could not serialize": "another process changed the same; try again",
+    "Connection refused": "see that the server runs, and that host and port are right",
+    "timeout expired": "see that the server can be reached, and that host and port are right",
+    "the database system is": "the server is starting or stopping; try again in a moment",
+    "server closed the connection": "the server was stopped, or ended this connection; try again",
+    "terminating connection": "the server was stopped, or ended this connection; try again",
+    "connection is lost": "the server was stopped, or ended this connection; try again",
+    "too many clients": "the server has no connection left; end other programs, or raise its max_connections",
+    "remaining connection slots": "the server has no connection left; end other programs, or raise its max_connections",
+}
+"""What may pass, by words of the database's own message, and what to do."""
+
 ADVICE = {
-    "full": "make room on the disk; nothing was lost, go on with: medical-kg submissions resume",
+    "disk is full": "make room on the disk; nothing was lost, go on with: medical-kg submissions resume",
+    "No space left": "make room on the server's disk; nothing was lost, go on with: medical-kg submissions resume",
     "readonly": "give this user the right to write the file and its folder",
     "unable to open": "see that its folder exists and that this user may write there",
     "not a database": "the file is damaged or something else; restore it from a backup, or name another file",
     "malformed": "the file is damaged; restore it from a backup",
     "no column": "another release made these tables; give the workspace a new folder, and run the input again",
     "I/O error": "see that the disk is there and has room, and that a file may grow (ulimit -f)",
+    "no password supplied": "give the password in ~/.pgpass, PGPASSWORD or the URL",
+    "password authentication failed": "see that user and password are right (the URL, PGPASSWORD or ~/.pgpass)",
+    "FATAL: database": "make it (createdb), or name another",
+    "FATAL: role": "make the user (createuser), or name another in the URL",
+    "permission denied": "let the user own the database: ALTER DATABASE … OWNER TO …",
+    "resolve host": "see that the host in the URL is right",
+    "(0x00)": "Postgres keeps no text with a NUL in it; take it out of what is written",
 }
-"""What to do, by a word of the database's own message."""
+"""What to do, by words of the database's own message."""
 
 
 @contextmanager
@@ -125,9 +199,12 @@ def _translated(engine: Engine) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        said = str(error.orig)
-        shown = engine.url.render_as_string(hide_password=True)
-        if "locked" in said or "busy" in said:
-            raise TransientError(f"the database {shown}: {said}; {HELD}") from error
-        advice = next((f"; {text}" for word, text in ADVICE.items() if word in said), "")
-        raise StorageError(f"the database {shown}: {said}{advice}") from error
+        said = " ".join(str(error.orig).split())
+        what = f"the database {engine.url.set(query={}).render_as_string(hide_password=True)}: {said}"
+        if passing := _fitting(PASSING, said):
+            raise TransientError(f"{what}{passing}") from error
+        raise StorageError(f"{what}{_fitting(ADVICE, said)}") from error
+
+
+def _fitting(advice: Mapping[str, str], said: str) -> str:
+    return next((f"; {text}" for words, text in advice.items() if words in said), "")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, func, insert, select, update
 
-from medical_kg.orchestration.contract.errors import RecordNotFound
+from medical_kg.orchestration.contract.errors import BatchHeld, RecordNotFound
 from medical_kg.orchestration.ledger import history
 from medical_kg.orchestration.ledger.contract import UNFINISHED, Batch, Status
 from medical_kg.orchestration.ledger.records import Held, held_of
@@ -16,21 +16,55 @@ from medical_kg.orchestration.ledger.transitions import check_claim, check_move,
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-LOCK = select(BATCHES).where(BATCHES.c.id == bindparam("ident")).with_for_update()
+FIND = select(BATCHES).where(BATCHES.c.id == bindparam("ident"))
+LOCK = FIND.with_for_update()
+LOCK_FREE = FIND.with_for_update(skip_locked=True)
+OF_SUBMISSION = (SUBMISSIONS.c.tenant == bindparam("of_tenant"), SUBMISSIONS.c.id == bindparam("of_submission"))
+LOCK_SUBMISSION = select(SUBMISSIONS.c.sequence).where(*OF_SUBMISSION).with_for_update()
 
 NO_LEASE = {"lease_owner": None, "lease_until": None}
 
 
-def load(connection: Connection, batch_id: str) -> Held:
-    """Return a batch, locked against other writers where the database locks rows.
+def find(connection: Connection, batch_id: str) -> Held:
+    """Return a batch, to be looked at only.
 
     Raises:
         RecordNotFound: there is no such batch.
     """
-    row = connection.execute(LOCK, {"ident": batch_id}).mappings().one_or_none()
+    row = connection.execute(FIND, {"ident": batch_id}).mappings().one_or_none()
     if row is None:
         raise RecordNotFound("batch", batch_id)
     return held_of(row)
+
+
+def load(connection: Connection, batch_id: str, *, wait: bool = True) -> Held:
+    """Return a batch that is to be changed; it and then its submission are locked where the database locks rows.
+
+    Every writer locks in this order, batches before their submission, so that no two wait for each other. What follows
+    from all batches of a submission is read under the submission's lock, and its history is in the order of the locks.
+
+    Args:
+        connection: a write transaction.
+        batch_id: which batch.
+        wait: for a writer that is changing the batch; otherwise the batch is refused.
+
+    Raises:
+        RecordNotFound: there is no such batch.
+        BatchHeld: another process is changing the batch, and ``wait`` is false.
+    """
+    row = connection.execute(LOCK if wait else LOCK_FREE, {"ident": batch_id}).mappings().one_or_none()
+    if row is None:
+        find(connection, batch_id)
+        raise BatchHeld(f"batch {batch_id} is being changed by another process at this moment; try again")
+    held = held_of(row)
+    connection.execute(LOCK_SUBMISSION, {"of_tenant": held.tenant, "of_submission": held.batch.submission_id})
+    return held
+
+
+def lock_unfinished(connection: Connection, submission_id: str) -> None:
+    """Lock a submission's batches in their order, but for those that will not change any more."""
+    unfinished = (BATCHES.c.submission_id == submission_id, BATCHES.c.status.in_(UNFINISHED))
+    connection.execute(select(BATCHES.c.id).where(*unfinished).order_by(BATCHES.c.id).with_for_update()).all()
 
 
 def of_submission(connection: Connection, submission_id: str) -> list[Held]:

@@ -251,7 +251,8 @@ class Ledger(Protocol):
         ``generation`` given it is refused, lest two runs hold the same one.
 
         Raises:
-            BatchHeld: somebody else holds it, or there is nothing left to do in it.
+            BatchHeld: somebody else holds it, or there is nothing left to do in it. Without ``generation`` also when
+                another process is changing it at this moment, on a database that locks rows.
             StaleGeneration: ``generation`` is not the current one.
         """
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import inspect, text
 
-from medical_kg.orchestration.contract.database import reading, writing
+from medical_kg.orchestration.contract.database import reading, take_turn, writing
 from medical_kg.orchestration.contract.errors import SchemaTooNew
 from medical_kg.orchestration.ledger.tables import SCHEMA, VERSION_TABLE
 
@@ -28,6 +28,7 @@ def bring_up_to_date(engine: Engine) -> None:
     if found == SCHEMA:
         return
     with writing(engine) as connection:
+        take_turn(connection, "ledger schema")
         _refuse_newer(engine, revision(connection))
         _migrate(connection)
 

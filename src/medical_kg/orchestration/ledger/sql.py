@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from medical_kg.orchestration.contract import Clock, Signal, SystemClock
-from medical_kg.orchestration.contract.database import open_engine, reading, writing
+from medical_kg.orchestration.contract.database import open_engine, reading, take_turn, writing
 from medical_kg.orchestration.contract.errors import IllegalTransition, RecordNotFound
 from medical_kg.orchestration.ledger import batches, history, results, signals, submissions
 from medical_kg.orchestration.ledger.contract import (
     LEGAL_MOVES,
+    UNFINISHED,
     Batch,
     DeadLetter,
     HistoryEntry,
@@ -61,6 +62,7 @@ class SqlLedger:
     def open_submission(self, new: NewSubmission) -> tuple[Submission, bool]:
         """See ``Ledger.open_submission``."""
         with writing(self._engine) as connection:
+            take_turn(connection, "submissions")
             return submissions.open_or_find(connection, new, self._now())
 
     def submission(self, ident: str) -> Submission:
@@ -76,7 +78,7 @@ class SqlLedger:
     def batch(self, batch_id: str) -> Batch:
         """See ``Ledger.batch``."""
         with reading(self._engine) as connection:
-            return batches.load(connection, batch_id).batch
+            return batches.find(connection, batch_id).batch
 
     def batches(self, submission_id: str) -> list[Batch]:
         """See ``Ledger.batches``."""
@@ -100,7 +102,8 @@ class SqlLedger:
         """See ``Ledger.claim``."""
         with writing(self._engine) as connection:
             now = self._now()
-            held = batches.load(connection, batch_id)
+            # Who asks for a batch only because it is ready goes on to the next one instead of queueing up for it.
+            held = batches.load(connection, batch_id, wait=generation is not None)
             until = now + lease_seconds
             return batches.claim(
                 connection, held, owner, until=until, now=now, generation=generation, dead_owner=dead_owner
@@ -213,7 +216,7 @@ class SqlLedger:
         """See ``Ledger.tell``."""
         with writing(self._engine) as connection:
             row = submissions.load_unfinished(connection, submission_id)
-            if batch_id is not None and batches.load(connection, batch_id).batch.submission_id != submission_id:
+            if batch_id is not None and batches.find(connection, batch_id).batch.submission_id != submission_id:
                 known = [held.batch.id for held in batches.of_submission(connection, submission_id)]
                 raise RecordNotFound(f"batch of submission {submission_id}", batch_id, known)
             signals.keep(connection, row["tenant"], submission_of(row), signal, batch_id, self._now())
@@ -222,15 +225,17 @@ class SqlLedger:
         """See ``Ledger.tell_pipeline``."""
         with writing(self._engine) as connection:
             idents = submissions.unfinished_of(connection, tenant, pipeline)
-            for ident in idents:
-                one = submission_of(submissions.load(connection, ident))
+            found = [submission_of(submissions.load(connection, ident)) for ident in idents]
+            # What finished while its lock was waited for is not told any more.
+            told = [one for one in found if one.status in UNFINISHED]
+            for one in told:
                 signals.keep(connection, tenant, one, signal, None, self._now())
-            return len(idents)
+            return len(told)
 
     def signals(self, batch_id: str) -> dict[str, Signal]:
         """See ``Ledger.signals``."""
         with reading(self._engine) as connection:
-            return signals.Told(connection, batches.load(connection, batch_id).batch.submission_id).to(batch_id)
+            return signals.Told(connection, batches.find(connection, batch_id).batch.submission_id).to(batch_id)
 
     def dead_letters(self, submission_id: str) -> list[DeadLetter]:
         """See ``Ledger.dead_letters``."""

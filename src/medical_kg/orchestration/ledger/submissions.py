@@ -45,11 +45,12 @@ def _unfinished(connection: Connection, new: NewSubmission) -> RowMapping | None
 
 
 def load(connection: Connection, ident: str) -> RowMapping:
-    """Return the row of exactly this submission, locked where the database locks rows.
+    """Return the row of exactly this submission; its batches and then it are locked where the database locks rows.
 
     Raises:
         RecordNotFound: there is no such submission.
     """
+    batches.lock_unfinished(connection, ident)
     query = select(SUBMISSIONS).where(SUBMISSIONS.c.id == ident).with_for_update()
     row = connection.execute(query).mappings().one_or_none()
     if row is None:

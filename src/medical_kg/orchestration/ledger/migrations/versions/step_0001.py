@@ -8,6 +8,10 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
+# Compared and ordered byte by byte, whatever language a Postgres server is set up for.
+WORDS = sa.String().with_variant(sa.String(collation="C"), "postgresql")
+LONG_WORDS = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
 
 def upgrade() -> None:
     """Create every table."""
@@ -22,7 +26,7 @@ def upgrade() -> None:
 
 
 def _text(*names: str) -> list[sa.Column[str]]:
-    return [sa.Column(name, sa.String(), nullable=False) for name in names]
+    return [sa.Column(name, WORDS, nullable=False) for name in names]
 
 
 def _json(*names: str) -> list[sa.Column[object]]:
@@ -38,7 +42,7 @@ def _time(*names: str) -> list[sa.Column[float]]:
 
 
 def _long(name: str) -> sa.Column[str]:
-    return sa.Column(name, sa.Text(), nullable=False)
+    return sa.Column(name, LONG_WORDS, nullable=False)
 
 
 def _of_submission() -> sa.ForeignKeyConstraint:
@@ -58,7 +62,7 @@ def _submissions() -> None:
         *_json("input"),
         *_text("input_key"),
         *_json("overrides"),
-        sa.Column("unfinished_key", sa.String()),
+        sa.Column("unfinished_key", WORDS),
         sa.Column("plugin_lock", sa.JSON(none_as_null=True)),
         *_text("status", "actor"),
         *_time("created_at", "updated_at"),
@@ -75,16 +79,16 @@ def _batches() -> None:
         "batches",
         *_text("tenant", "id", "submission_id"),
         *_number("ordinal"),
-        sa.Column("cursor", sa.Text()),
+        sa.Column("cursor", LONG_WORDS),
         *_text("status"),
         *_number("generation"),
         sa.Column("ready_at", sa.Double()),
-        sa.Column("lease_owner", sa.String()),
+        sa.Column("lease_owner", WORDS),
         sa.Column("lease_until", sa.Double()),
         *_text("claimed_by"),
-        sa.Column("parent", sa.String()),
-        sa.Column("follows", sa.String()),
-        sa.Column("run_id", sa.String()),
+        sa.Column("parent", WORDS),
+        sa.Column("follows", WORDS),
+        sa.Column("run_id", WORDS),
         *_time("created_at", "updated_at"),
         sa.PrimaryKeyConstraint("tenant", "id"),
         sa.UniqueConstraint("id"),
@@ -102,7 +106,7 @@ def _stage_results() -> None:
         *_json("outputs", "counts", "origin"),
         *_number("retries", "dead_letters"),
         *_time("started_at", "finished_at"),
-        sa.Column("error", sa.Text()),
+        sa.Column("error", LONG_WORDS),
         sa.PrimaryKeyConstraint("tenant", "batch_id", "stage"),
         _of_batch(),
     )
@@ -126,7 +130,7 @@ def _dead_letters() -> None:
     op.create_table(
         "dead_letters",
         *_text("tenant", "submission_id", "stage", "item_id", "batch_id"),
-        sa.Column("root", sa.String()),
+        sa.Column("root", WORDS),
         *_text("error"),
         _long("message"),
         _long("traceback"),
@@ -145,7 +149,7 @@ def _signals() -> None:
         "signals",
         sa.Column("id", sa.Integer(), primary_key=True),
         *_text("tenant", "submission_id"),
-        sa.Column("batch_id", sa.String()),
+        sa.Column("batch_id", WORDS),
         *_text("name"),
         *_json("value", "attachments"),
         *_text("actor"),
@@ -171,8 +175,8 @@ def _history() -> None:
         "history",
         sa.Column("id", sa.Integer(), primary_key=True),
         *_text("tenant", "submission_id"),
-        sa.Column("batch_id", sa.String()),
-        sa.Column("stage", sa.String()),
+        sa.Column("batch_id", WORDS),
+        sa.Column("stage", WORDS),
         *_text("event"),
         _long("reason"),
         *_text("actor"),
