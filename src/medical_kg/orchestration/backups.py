@@ -77,7 +77,15 @@ def backup(workspace: Workspace, target: Path) -> Backup:
 def _database_of(workspace: Workspace) -> Path:
     from sqlalchemy import make_url
 
-    path = Path(make_url(workspace.database_url).database or "")
+    from medical_kg.orchestration.contract.database import shown
+
+    url = make_url(workspace.database_url)
+    if url.get_backend_name() != "sqlite":
+        raise UsageError(
+            f"the database {shown(url)} is kept by a server; back it up with the server's own tools (pg_dump), and then "
+            "the checkpoints and files"
+        )
+    path = Path(url.database or "")
     if not path.is_file():
         raise UsageError(f"there is nothing to back up: {workspace.root} has no database yet")
     return path

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from sqlalchemy import Column, Integer, MetaData, String, Table, inspect, select
 
-from medical_kg.orchestration.contract.database import insert, open_engine, reading, writing
+from medical_kg.orchestration.contract.database import insert, open_engine, reading, shown, writing
 from medical_kg.orchestration.contract.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -49,8 +49,7 @@ def open_tables(url: str, tables: MetaData) -> Engine:
     """
     engine = open_engine(url)
     if engine.dialect.name != "sqlite":
-        shown = engine.url.set(query={}).render_as_string(hide_password=True)
-        raise SettingsError(f"index and graph cannot be kept in {shown} yet; give a sqlite:/// URL")
+        raise SettingsError(f"index and graph cannot be kept in {shown(engine.url)} yet; give a sqlite:/// URL")
     for metadata in (METADATA, tables):
         _make_missing(engine, metadata)
     return engine

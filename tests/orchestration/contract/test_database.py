@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,8 @@ from typing import Any
 import pytest
 
 from medical_kg.orchestration.contract import database
-from medical_kg.orchestration.contract.database import open_engine, reading, writing
-from medical_kg.orchestration.contract.errors import SettingsError
+from medical_kg.orchestration.contract.database import open_engine, reading, take_turn, writing
+from medical_kg.orchestration.contract.errors import SettingsError, TransientError
 
 
 @pytest.mark.parametrize(
@@ -19,9 +21,10 @@ from medical_kg.orchestration.contract.errors import SettingsError
     [
         ("medical_kg.db", r"^database_url is not a database URL; write e.g. sqlite:////home/me/kg/medical_kg.db$"),
         (
-            "postgresql://ana:secret@host/kg",
-            r"^postgresql://ana:\*\*\*@host/kg is postgresql, where .*a sqlite:/// URL$",
+            "mysql://ana:secret@host/kg?password=secret",
+            r"^mysql://ana:\*\*\*@host/kg is mysql, which cannot be used; give a sqlite:/// or a postgresql\+psycopg:// URL$",
         ),
+        ("postgresql+psycopg2://host/kg?password=secret", r"^postgresql\+psycopg2://host/kg is postgresql\+psycopg2, which"),
         ("sqlite://", "what is kept must outlive the process"),
         ("sqlite:///", "what is kept must outlive the process"),
         ("sqlite:///:memory:", "what is kept must outlive the process"),
@@ -96,3 +99,39 @@ def test_the_log_is_not_switched_to_twice() -> None:
     switched.fetchone = lambda: ("wal",)  # type: ignore[method-assign]  # says that the log is there
     database._use_write_ahead_log(switched)
     assert switched.tries == 0
+
+
+@pytest.mark.parametrize("beginning", ["postgresql", "postgresql+psycopg"])
+def test_a_postgres_url_gets_its_driver_and_patience(beginning: str) -> None:
+    """It waits 30 s for a lock and 10 s for the server, unless the URL says otherwise; other options stay."""
+    engine = open_engine(f"{beginning}://ana:secret@host/kg?options=-csearch_path%3Dkg&sslmode=require")
+    assert engine.url.drivername == "postgresql+psycopg"
+    query = {"options": "-c lock_timeout=30s -csearch_path=kg", "connect_timeout": "10", "sslmode": "require"}
+    assert engine.url.query == query
+    assert open_engine(f"{beginning}://host/kg?connect_timeout=3").url.query["connect_timeout"] == "3"
+
+
+def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver of Postgres is an extra: the message says how to get it."""
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(SettingsError, match=r"needs a driver that is not installed: pip install 'medical-kg\[postgres\]'"):
+        open_engine("postgresql://ana:secret@host/kg")
+
+
+def test_a_server_that_does_not_answer_may_do_so_later() -> None:
+    """The message says what to look at, on one line and without the password."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    engine = open_engine(f"postgresql://ana:secret@127.0.0.1:{port}/kg?sslmode=disable")
+    with pytest.raises(TransientError, match="Connection refused.*; see that the server runs") as caught, reading(engine):
+        pass
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_writers_take_turns(tmp_path: Path) -> None:
+    """On SQLite a write transaction is alone from its beginning: there is nothing to wait for."""
+    with writing(open_engine(f"sqlite:///{tmp_path / 'kg.db'}")) as connection:
+        take_turn(connection, "first")
+        take_turn(connection, "first")

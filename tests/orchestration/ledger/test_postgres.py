@@ -22,7 +22,7 @@ from medical_kg.orchestration.contract.database import open_engine, reading, wri
 from medical_kg.orchestration.contract.errors import BatchHeld, SchemaTooNew, StorageError, TransientError
 from medical_kg.orchestration.ledger.contract import FingerprintParts, NextBatch
 from medical_kg.orchestration.ledger.sql import SqlLedger, open_ledger
-from medical_kg.orchestration.ledger.tables import BATCHES, METADATA, SCHEMA, VERSION_TABLE
+from medical_kg.orchestration.ledger.tables import BATCHES, METADATA, SCHEMA, SUBMISSIONS, VERSION_TABLE
 
 
 @pytest.fixture
@@ -183,6 +183,26 @@ def test_a_lock_is_waited_for_and_then_named(
     with pytest.raises(TransientError, match="due to lock timeout.*; another process has held it for"):
         impatient.heartbeat(batch_id, 0, lease_seconds=60)
     impatient.close()
+
+
+@pytest.mark.parametrize("call", ["cancel", "tell"])
+def test_nobody_waits_for_a_batch_with_its_submission_locked(
+    ledger: SqlLedger, url: str, batch_id: str, postgres: PostgresServer, call: str
+) -> None:
+    """Whoever changes a whole submission takes its batches first, as every other writer does: no two block each other."""
+    ask = {
+        "cancel": lambda: ledger.cancel(batch_id[:-5], "ana"),
+        "tell": lambda: ledger.tell(batch_id[:-5], Signal(name="x")),
+    }
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = '{}'"
+    with ThreadPoolExecutor(1) as pool, open_engine(url).connect() as other:
+        other.execute(select(BATCHES).where(BATCHES.c.id == batch_id).with_for_update())
+        called = pool.submit(ask[call])
+        while postgres.query(waiting.format(url.rpartition("/")[2])) != [(1,)]:
+            assert not called.done()
+        assert other.execute(select(SUBMISSIONS).with_for_update(nowait=True)).one().id == batch_id[:-5]
+        other.rollback()
+        called.result()
 
 
 def test_no_wake_up_is_lost(ledger: SqlLedger, make: Any) -> None:

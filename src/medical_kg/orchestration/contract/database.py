@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Engine
     from sqlalchemy.types import TypeEngine
 
-__all__ = ["LONG_WORDS", "WORDS", "insert", "open_engine", "reading", "take_turn", "writing"]
+__all__ = ["LONG_WORDS", "WORDS", "insert", "open_engine", "reading", "shown", "take_turn", "writing"]
 
 BUSY_TIMEOUT_SECONDS = 30
 CONNECT_TIMEOUT_SECONDS = 10
@@ -62,12 +62,11 @@ def _checked(url: str) -> URL:
     except ArgumentError as error:
         msg = "database_url is not a database URL; write e.g. sqlite:////home/me/kg/medical_kg.db"
         raise SettingsError(msg) from error
-    shown = parsed.render_as_string(hide_password=True)
     if parsed.drivername not in DRIVERS:
-        msg = f"{shown} is {parsed.drivername}, which cannot be used; give a sqlite:/// or a postgresql+psycopg:// URL"
+        msg = f"{shown(parsed)} is {parsed.drivername}, which cannot be used; give a sqlite:/// or a postgresql+psycopg:// URL"
         raise SettingsError(msg)
     if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
-        msg = f"what is kept must outlive the process, which {shown} does not; name a file: sqlite:////path/to/file.db"
+        msg = f"what is kept must outlive the process; {shown(parsed)} does not: name a file, sqlite:////path/to/file.db"
         raise SettingsError(msg)
     return parsed.set(drivername=DRIVERS[parsed.drivername])
 
@@ -89,17 +88,21 @@ def _sqlite(url: URL) -> Engine:
 
 
 def _postgres(url: URL) -> Engine:
-    given = url.query.get("options", "")
-    patience = f"-c lock_timeout={BUSY_TIMEOUT_SECONDS}s {given}".rstrip()
-    timeout = url.query.get("connect_timeout", str(CONNECT_TIMEOUT_SECONDS))
-    whole = url.update_query_dict({"options": patience, "connect_timeout": timeout})
+    patience = {
+        "options": " ".join((f"-c lock_timeout={BUSY_TIMEOUT_SECONDS}s", *url.normalized_query.get("options", ()))),
+        "connect_timeout": url.query.get("connect_timeout", str(CONNECT_TIMEOUT_SECONDS)),
+    }
     try:
         # A server may have been started anew since a connection was last used: that is found out before it is used.
-        return create_engine(whole, isolation_level="READ COMMITTED", pool_pre_ping=True)
+        return create_engine(url.update_query_dict(patience), isolation_level="READ COMMITTED", pool_pre_ping=True)
     except ImportError as error:
-        shown = url.render_as_string(hide_password=True)
-        msg = f"{shown} needs a driver that is not installed: pip install 'medical-kg[postgres]' ({error})"
+        msg = f"{shown(url)} needs a driver that is not installed: pip install 'medical-kg[postgres]' ({error})"
         raise SettingsError(msg) from error
+
+
+def shown(url: URL) -> str:
+    """Return a URL for people to see: without its password, and without its options, where one may stand too."""
+    return url.set(query={}).render_as_string(hide_password=True)
 
 
 def _set_pragmas(connection: Any, _record: Any) -> None:
@@ -200,7 +203,7 @@ def _translated(engine: Engine) -> Iterator[None]:
         yield
     except DBAPIError as error:
         said = " ".join(str(error.orig).split())
-        what = f"the database {engine.url.set(query={}).render_as_string(hide_password=True)}: {said}"
+        what = f"the database {shown(engine.url)}: {said}"
         if passing := _fitting(PASSING, said):
             raise TransientError(f"{what}{passing}") from error
         raise StorageError(f"{what}{_fitting(ADVICE, said)}") from error

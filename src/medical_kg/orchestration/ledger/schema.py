@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import inspect, text
 
-from medical_kg.orchestration.contract.database import reading, take_turn, writing
+from medical_kg.orchestration.contract.database import reading, shown, take_turn, writing
 from medical_kg.orchestration.contract.errors import SchemaTooNew
 from medical_kg.orchestration.ledger.tables import SCHEMA, VERSION_TABLE
 
@@ -43,7 +43,7 @@ def revision(connection: Connection) -> str | None:
 
 def _refuse_newer(engine: Engine, found: str | None) -> None:
     if found is not None and found > SCHEMA:
-        raise SchemaTooNew(engine.url.render_as_string(hide_password=True), found, SCHEMA)
+        raise SchemaTooNew(shown(engine.url), found, SCHEMA)
 
 
 def _migrate(connection: Connection) -> None:
