@@ -16,7 +16,8 @@ from medical_kg import InputError
 from medical_kg.documents.ir import Document, Provenance
 from medical_kg.documents.records import Chunk, Embedding
 from medical_kg.embedders.hashing import HashingEmbedder
-from medical_kg.stores.sql_index import SqlIndex, fuse, match_expression
+from medical_kg.stores.sql_index import SqlIndex, fuse
+from medical_kg.stores.sql_index_words import telling_words
 from medical_kg.stores.sql_index_tables import chunk_key
 
 EMBEDDER = HashingEmbedder({"dimension": 16})

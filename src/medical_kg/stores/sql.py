@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from sqlalchemy import Column, Integer, MetaData, String, Table, inspect, select
+from sqlalchemy import Column, Integer, MetaData, Table, TypeDecorator, inspect, select
 
-from medical_kg.orchestration.contract.database import insert, open_engine, reading, shown, writing
-from medical_kg.orchestration.contract.errors import SettingsError
+from medical_kg.orchestration.contract.database import WORDS, insert, open_engine, reading, take_turn, writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection, Dialect, Engine
 
 T = TypeVar("T")
 
@@ -21,13 +20,27 @@ GROUP = 500
 
 METADATA = MetaData()
 
+
+class Kept(TypeDecorator[str]):
+    """Text of documents. Postgres keeps no NUL; there it becomes U+FFFD, one character as well: offsets stay right."""
+
+    impl = WORDS
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Return what the database is given."""
+        return value if value is None or dialect.name == "sqlite" else value.replace("\0", "\ufffd")
+
+
+KEPT = Kept()
+
 ROOTS = Table(
     "store_roots",
     METADATA,
-    Column("half", String, primary_key=True),
-    Column("root", String, primary_key=True),
+    Column("half", KEPT, primary_key=True),
+    Column("root", KEPT, primary_key=True),
     Column("version", Integer, nullable=False),
-    Column("digest", String, nullable=False, server_default=""),
+    Column("digest", KEPT, nullable=False, server_default=""),
 )
 """Bookkeeping of both halves: which submission wrote or removed a root last, and a digest of what it wrote."""
 
@@ -48,8 +61,6 @@ def open_tables(url: str, tables: MetaData) -> Engine:
         StorageError: the database cannot be opened.
     """
     engine = open_engine(url)
-    if engine.dialect.name != "sqlite":
-        raise SettingsError(f"index and graph cannot be kept in {shown(engine.url)} yet; give a sqlite:/// URL")
     for metadata in (METADATA, tables):
         _make_missing(engine, metadata)
     return engine
@@ -60,6 +71,7 @@ def _make_missing(engine: Engine, metadata: MetaData) -> None:
         found = set(inspect(connection).get_table_names())
     if not set(metadata.tables) <= found:
         with writing(engine) as connection:
+            take_turn(connection, "store tables")
             metadata.create_all(connection)
 
 
@@ -78,8 +90,9 @@ def in_groups(values: Iterable[T], size: int = GROUP) -> Iterator[list[T]]:
 def claim_roots(connection: Connection, half: str, roots: Iterable[str], version: int) -> Claim:
     """Set the version of these roots for one half (``index`` or ``graph``), refusing those that are newer already.
 
-    Call it inside the transaction that writes the rows. A write of the version a root already has is accepted.
+    Call it first inside the transaction that writes the rows: other writers of this half wait for its end. A write of the version a root already has is accepted.
     """
+    take_turn(connection, f"store {half}")
     wanted = tuple(dict.fromkeys(roots))
     known = _versions(connection, half, wanted)
     refused = tuple(root for root in wanted if root in known and known[root][0] > version)

@@ -1,8 +1,8 @@
 """The graph in SQL tables: what each root says of a node, the nodes merged from it, and edges with provenance.
 
 ``graph_statements`` holds one row per node and root; ``graph_nodes`` and ``graph_identifiers`` are derived from it and
-refreshed for the nodes a write touches, so that the same statements always give the same nodes. All tables are
-clustered by their primary key (``WITHOUT ROWID``): equal content is equal row for row.
+refreshed for the nodes a write touches, so that the same statements always give the same nodes. In SQLite all tables
+are clustered by their primary key (``WITHOUT ROWID``): equal content is equal row for row.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
-    String,
     Table,
     and_,
     case,
@@ -27,6 +26,8 @@ from sqlalchemy import (
     or_,
     select,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 from medical_kg.orchestration.contract.database import reading, writing
 from medical_kg.orchestration.contract.errors import ContractError
@@ -41,12 +42,13 @@ from medical_kg.stores.graph_rows import (
     statement_rows,
     words,
 )
-from medical_kg.stores.sql import claim_roots, in_groups, open_tables
+from medical_kg.stores.sql import KEPT, claim_roots, in_groups, open_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Connection, Row
+    from sqlalchemy.sql.compiler import SQLCompiler
 
     from medical_kg.documents.records import Claim, Entity
 
@@ -55,31 +57,31 @@ TABLES = MetaData()
 STATEMENTS = Table(
     "graph_statements",
     TABLES,
-    Column("node", String, primary_key=True),
-    Column("root", String, primary_key=True),
-    Column("kind", String, nullable=False),
-    Column("name", String, nullable=False),
-    Column("identifiers", String, nullable=False),
+    Column("node", KEPT, primary_key=True),
+    Column("root", KEPT, primary_key=True),
+    Column("kind", KEPT, nullable=False),
+    Column("name", KEPT, nullable=False),
+    Column("identifiers", KEPT, nullable=False),
     Index("graph_statements_by_root", "root"),
     sqlite_with_rowid=False,
 )
 NODES = Table(
     "graph_nodes",
     TABLES,
-    Column("id", String, primary_key=True),
-    Column("kind", String, nullable=False),
-    Column("name", String, nullable=False),
-    Column("identifiers", String, nullable=False),
+    Column("id", KEPT, primary_key=True),
+    Column("kind", KEPT, nullable=False),
+    Column("name", KEPT, nullable=False),
+    Column("identifiers", KEPT, nullable=False),
     Column("roots", Integer, nullable=False),
-    Column("words", String, nullable=False),
+    Column("words", KEPT, nullable=False),
     sqlite_with_rowid=False,
 )
 IDENTIFIERS = Table(
     "graph_identifiers",
     TABLES,
-    Column("node", String, primary_key=True),
-    Column("folded", String, primary_key=True),
-    Column("bare", String, nullable=False),
+    Column("node", KEPT, primary_key=True),
+    Column("folded", KEPT, primary_key=True),
+    Column("bare", KEPT, nullable=False),
     Index("graph_identifiers_by_folded", "folded"),
     Index("graph_identifiers_by_bare", "bare"),
     sqlite_with_rowid=False,
@@ -87,18 +89,18 @@ IDENTIFIERS = Table(
 EDGES = Table(
     "graph_edges",
     TABLES,
-    Column("subject", String, primary_key=True),
-    Column("predicate", String, primary_key=True),
-    Column("object", String, primary_key=True),
-    Column("root", String, primary_key=True),
-    Column("evidence", String, nullable=False),
-    Column("pointer", String, nullable=False),
-    Column("block", String, nullable=False),
+    Column("subject", KEPT, primary_key=True),
+    Column("predicate", KEPT, primary_key=True),
+    Column("object", KEPT, primary_key=True),
+    Column("root", KEPT, primary_key=True),
+    Column("evidence", KEPT, nullable=False),
+    Column("pointer", KEPT, nullable=False),
+    Column("block", KEPT, nullable=False),
     Column("start", Integer),
     Column("end", Integer),
-    Column("method", String, nullable=False),
-    Column("source", String, nullable=False),
-    Column("uri", String, nullable=False),
+    Column("method", KEPT, nullable=False),
+    Column("source", KEPT, nullable=False),
+    Column("uri", KEPT, nullable=False),
     Index("graph_edges_by_object", "object", "predicate", "subject"),
     Index("graph_edges_by_root", "root"),
     sqlite_with_rowid=False,
@@ -106,6 +108,23 @@ EDGES = Table(
 HALF = "graph"
 MAX_WORDS = 64
 """How many words of a text are looked for in names; the rest is left out."""
+
+
+class position(FunctionElement[int]):  # noqa: N801  # reads as a function of SQL
+    """Where a text holds another, from 1; 0 where it does not."""
+
+    type = Integer()
+    inherit_cache = True
+
+
+@compiles(position)
+def _instr(element: position, compiler: SQLCompiler, **more: Any) -> str:
+    return f"instr({compiler.process(element.clauses, **more)})"
+
+
+@compiles(position, "postgresql")
+def _strpos(element: position, compiler: SQLCompiler, **more: Any) -> str:
+    return f"strpos({compiler.process(element.clauses, **more)})"
 
 
 class SqlGraph:
@@ -219,10 +238,10 @@ def _name_ranks(wanted: list[str]) -> Iterator[tuple[ColumnElement[bool], int]]:
     parts = [singular(word) for word in wanted]
     spaced = literal(" ") + NODES.c.words
     yield NODES.c.words == phrase, 2
-    yield func.instr(NODES.c.words, phrase) == 1, 3
-    yield func.instr(spaced, f" {phrase}") > 0, 4
-    yield and_(*(func.instr(spaced, f" {part}") > 0 for part in parts)), 5
-    yield and_(*(func.instr(NODES.c.words, part) > 0 for part in parts)), 6
+    yield position(NODES.c.words, phrase) == 1, 3
+    yield position(spaced, f" {phrase}") > 0, 4
+    yield and_(*(position(spaced, f" {part}") > 0 for part in parts)), 5
+    yield and_(*(position(NODES.c.words, part) > 0 for part in parts)), 6
 
 
 def _refuse_strangers(roots: Iterable[str], entities: Iterable[Entity], claims: Iterable[Claim]) -> None:

@@ -1,36 +1,30 @@
-"""The index half of the SQL store: full text by FTS5, exact vector search in numpy, and both fused.
+"""The index half of the SQL store: full text by the database, exact vector search in numpy, and both fused.
 
 Results of the two are fused by reciprocal rank: a chunk scores the sum of 1 / (60 + rank) over the lists it is in
 (Cormack, Clarke and Büttcher, *Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning Methods*,
-SIGIR 2009). Words are stemmed (Porter) and stripped of accents: on the 500 questions of PubMedQA that found 99.2 % of
-the articles among the first ten, against 99.0 % without stemming. Vectors are compared with all others, which is exact
+SIGIR 2009). Words are stemmed and stripped of accents: on the 500 questions of PubMedQA that found 99.2 % of the
+articles among the first ten in SQLite, against 99.0 % without stemming. Vectors are compared with all others, which is exact
 and good to some 200,000 chunks.
 """
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 
 from medical_kg import InputError
 from medical_kg.documents.ir import Document
 from medical_kg.documents.records import Chunk
-from medical_kg.orchestration.contract.database import reading, writing
+from medical_kg.orchestration.contract.database import reading, shown, writing
 from medical_kg.orchestration.contract.errors import SchemaTooNew
 from medical_kg.stores.contract import EmbedderMismatch, Hit, Removed, Written
 from medical_kg.stores.sql import claim_roots, in_groups, keep_digests, open_tables
+from medical_kg.stores.sql_index_rows import RootRows, by_root
 from medical_kg.stores.sql_index_tables import CHUNKS, DOCUMENTS, IDENTIFIERS, META, METADATA, SCHEMA, VECTORS
-from medical_kg.stores.sql_index_write import (
-    RootRows,
-    by_root,
-    count_roots,
-    delete_roots,
-    insert_roots,
-    stored_embedder,
-)
+from medical_kg.stores.sql_index_words import full_text, telling_words
+from medical_kg.stores.sql_index_write import count_roots, delete_roots, insert_roots, stored_embedder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -42,29 +36,18 @@ if TYPE_CHECKING:
 RRF_K = 60
 POOL = 100
 """How many results of each list are fused, at least."""
-MAX_WORDS = 64
-"""How many different words of a query are looked up; the rest is left out."""
-WORD = re.compile(r"\w+")
-FUNCTION_WORDS = frozenset(
-    (  # noqa: SIM905  # words read best as words
-        "a an and are as at be by can do does for from has have how in is it its of on or that the this to was were "
-        "what which who with"
-    ).split()
-)
-"""Left out of a query that has others: they match nearly everything, tell nothing and take half the time."""
 HALF = "index"
 KINDS = ("hybrid", "text", "vector")
-MATCH = text("SELECT rowid FROM index_text WHERE index_text MATCH :words ORDER BY bm25(index_text), rowid LIMIT :limit")
 
 
 class SqlIndex:
-    """An index in an SQLite database; see ``stores.contract.IndexStore`` for what the methods promise."""
+    """An index in the workspace's database; see ``stores.contract.IndexStore`` for what the methods promise."""
 
     def __init__(self, database_url: str) -> None:
         """Open the database and make the tables where there are none.
 
         Raises:
-            SettingsError: the URL is not one of SQLite.
+            SettingsError: the URL cannot be read, or names a database that cannot be used.
             SchemaTooNew: a newer release wrote the index.
         """
         self._engine = open_tables(database_url, METADATA)
@@ -73,7 +56,7 @@ class SqlIndex:
             schema = int(_meta(connection, "schema"))
         if schema > SCHEMA:
             self.close()
-            raise SchemaTooNew(self._engine.url.render_as_string(), str(schema), str(SCHEMA))
+            raise SchemaTooNew(shown(self._engine.url), str(schema), str(SCHEMA))
 
     def replace(
         self,
@@ -156,7 +139,7 @@ class SqlIndex:
         with reading(self._engine) as connection:
             lists: dict[str, list[int]] = {}
             if kind != "vector":
-                lists["text"] = _by_words(connection, text, size)
+                lists["text"] = full_text(connection).find(connection, telling_words(text), size)
             if kind != "text" and vector is not None:
                 lists["vector"] = self._by_vector(connection, vector, size)
             return _hits(connection, lists, limit)
@@ -208,20 +191,6 @@ def _sizes(rows: Iterable[RootRows]) -> dict[str, int]:
         total["chunks"] += len(one.chunks)
         total["vectors"] += len(one.embeddings)
     return total
-
-
-def match_expression(query: str) -> str:
-    """Return an FTS5 expression for any of the query's words; every word is quoted, so none is an operator."""
-    words = list(dict.fromkeys(WORD.findall(query.casefold())))
-    telling = [word for word in words if word not in FUNCTION_WORDS] or words
-    return " OR ".join(f'"{word}"' for word in telling[:MAX_WORDS])
-
-
-def _by_words(connection: Connection, query: str, size: int) -> list[int]:
-    words = match_expression(query)
-    if not words:
-        return []
-    return list(connection.execute(MATCH, {"words": words, "limit": size}).scalars())
 
 
 def fuse(lists: Mapping[str, Sequence[int]]) -> list[tuple[int, float, dict[str, int]]]:

@@ -1,9 +1,9 @@
-"""The tables of the SQL index (SQLite).
+"""The tables of the SQL index.
 
 Every row follows from the records written, whatever the order of the writes, so two databases that were given the same
 documents hold equal rows. ``index_chunks.key`` is the row number the full-text index needs: a hash of root and chunk
-id, not a counter. ``index_text`` is an FTS5 index without text of its own; it reads ``index_text_source``. What depends
-on the history of writes stands apart, in ``index_meta`` and ``store_roots``.
+id, not a counter. The full-text index itself, ``index_text``, is made by ``sql_index_words``. What depends on the history
+of writes stands apart, in ``index_meta`` and ``store_roots``.
 """
 
 from __future__ import annotations
@@ -12,18 +12,21 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
     MetaData,
-    String,
     Table,
-    Text,
     UniqueConstraint,
     event,
 )
+
+from medical_kg.orchestration.contract.database import insert
+from medical_kg.stores.sql import KEPT
+from medical_kg.stores.sql_index_words import full_text
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -33,23 +36,25 @@ SCHEMA = 1
 
 METADATA = MetaData()
 
+KEY = BigInteger().with_variant(Integer(), "sqlite")  # what SQLite takes for the number of a row
+
 DOCUMENTS = Table(
     "index_documents",
     METADATA,
-    Column("root", String, primary_key=True),
-    Column("id", String, primary_key=True),
-    Column("kind", String, nullable=False),
-    Column("title", Text, nullable=False),
-    Column("json", Text, nullable=False),
+    Column("root", KEPT, primary_key=True),
+    Column("id", KEPT, primary_key=True),
+    Column("kind", KEPT, nullable=False),
+    Column("title", KEPT, nullable=False),
+    Column("json", KEPT, nullable=False),
     Index("index_documents_id", "id"),
 )
 
 IDENTIFIERS = Table(
     "index_identifiers",
     METADATA,
-    Column("root", String, primary_key=True),
-    Column("document", String, primary_key=True),
-    Column("identifier", String, primary_key=True),
+    Column("root", KEPT, primary_key=True),
+    Column("document", KEPT, primary_key=True),
+    Column("identifier", KEPT, primary_key=True),
     ForeignKeyConstraint(["root", "document"], ["index_documents.root", "index_documents.id"], ondelete="CASCADE"),
     Index("index_identifiers_identifier", "identifier"),
     sqlite_with_rowid=False,
@@ -58,15 +63,15 @@ IDENTIFIERS = Table(
 CHUNKS = Table(
     "index_chunks",
     METADATA,
-    Column("key", Integer, primary_key=True, autoincrement=False),
-    Column("root", String, nullable=False),
-    Column("document", String, nullable=False),
-    Column("id", String, nullable=False),
+    Column("key", KEY, primary_key=True, autoincrement=False),
+    Column("root", KEPT, nullable=False),
+    Column("document", KEPT, nullable=False),
+    Column("id", KEPT, nullable=False),
     Column("ordinal", Integer, nullable=False),
     Column("start", Integer, nullable=False),
     Column("end", Integer, nullable=False),
-    Column("section", Text, nullable=False),
-    Column("text", Text, nullable=False),
+    Column("section", KEPT, nullable=False),
+    Column("text", KEPT, nullable=False),
     Column("tokens", Integer, nullable=False),
     ForeignKeyConstraint(["root", "document"], ["index_documents.root", "index_documents.id"], ondelete="CASCADE"),
     UniqueConstraint("root", "document", "id"),
@@ -76,7 +81,7 @@ CHUNKS = Table(
 VECTORS = Table(
     "index_vectors",
     METADATA,
-    Column("key", Integer, primary_key=True, autoincrement=False),
+    Column("key", KEY, primary_key=True, autoincrement=False),
     Column("vector", LargeBinary, nullable=False),
     ForeignKeyConstraint(["key"], ["index_chunks.key"], ondelete="CASCADE"),
 )
@@ -85,28 +90,16 @@ VECTORS = Table(
 META = Table(
     "index_meta",
     METADATA,
-    Column("name", String, primary_key=True),
-    Column("value", Text, nullable=False),
+    Column("name", KEPT, primary_key=True),
+    Column("value", KEPT, nullable=False),
 )
 """``schema``, ``embedder`` (its identity as JSON, while there are vectors) and ``changes``, a count of changing writes."""
-
-VIEW = """
-CREATE VIEW IF NOT EXISTS index_text_source AS
-SELECT c.key AS key, c.root AS root, d.title AS title, c.section AS section, c.text AS text
-FROM index_chunks c JOIN index_documents d ON d.root = c.root AND d.id = c.document
-"""
-TEXT = """
-CREATE VIRTUAL TABLE IF NOT EXISTS index_text USING fts5(
-    title, section, text, content='index_text_source', content_rowid='key', tokenize='porter unicode61 remove_diacritics 2'
-)
-"""
-FIRST = f"INSERT OR IGNORE INTO index_meta (name, value) VALUES ('schema', '{SCHEMA}')"  # noqa: S608  # a constant
 
 
 @event.listens_for(METADATA, "after_create")
 def _finish(_metadata: MetaData, connection: Connection, **_more: Any) -> None:
-    for statement in (VIEW, TEXT, FIRST):
-        connection.exec_driver_sql(statement)
+    full_text(connection).create(connection)
+    connection.execute(insert(META).on_conflict_do_nothing(), {"name": "schema", "value": str(SCHEMA)})
 
 
 def chunk_key(root: str, chunk: str) -> int:

@@ -2,109 +2,40 @@
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
-from dataclasses import dataclass, field
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from sqlalchemy import Integer, cast, delete, insert, select, text, update
+from sqlalchemy import Integer, cast, delete, func, insert, select, update
 
-from medical_kg import ContractError
 from medical_kg.documents.records import EmbedderIdentity
 from medical_kg.stores.contract import EmbedderMismatch
+from medical_kg.stores.sql import in_groups
+from medical_kg.stores.sql_index_rows import vector_bytes
 from medical_kg.stores.sql_index_tables import CHUNKS, DOCUMENTS, IDENTIFIERS, META, VECTORS, chunk_key
+from medical_kg.stores.sql_index_words import full_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy import Connection
 
     from medical_kg.documents.ir import Document
-    from medical_kg.documents.records import Chunk, Embedding
-
-ROOTS_GIVEN = "root IN (SELECT value FROM json_each(:roots))"
-# FTS5 keeps no text of its own here, so it must be told the words that leave. Rows go in order of their key, since
-# every step back makes it write a segment of its own.
-DROP_TEXT = text(
-    "INSERT INTO index_text(index_text, rowid, title, section, text) "  # noqa: S608  # constants only
-    f"SELECT 'delete', key, title, section, text FROM index_text_source WHERE {ROOTS_GIVEN} ORDER BY key"
-)
-ADD_TEXT = text(
-    "INSERT INTO index_text(rowid, title, section, text) "  # noqa: S608  # constants only
-    f"SELECT key, title, section, text FROM index_text_source WHERE {ROOTS_GIVEN} ORDER BY key"
-)
-DROP_DOCUMENTS = text(f"DELETE FROM index_documents WHERE {ROOTS_GIVEN}")  # noqa: S608  # constants only
-COUNT_ROOTS = text(f"SELECT count(DISTINCT root) FROM index_documents WHERE {ROOTS_GIVEN}")  # noqa: S608  # constants only
-
-
-@dataclass(slots=True)
-class RootRows:
-    """All records of one root. Of records that share an id the last one counts."""
-
-    documents: dict[str, tuple[Document, str]] = field(default_factory=dict)
-    chunks: dict[str, Chunk] = field(default_factory=dict)
-    embeddings: dict[str, Embedding] = field(default_factory=dict)
-
-    def digest(self) -> str:
-        """Return a digest of everything that would be written."""
-        state = blake2b(digest_size=16)
-        parts: list[Any] = [
-            [body for _, body in self.documents.values()],
-            [list(chunk.model_dump().values()) for chunk in self.chunks.values()],
-            [[one.id, one.embedder.model_dump_json()] for one in self.embeddings.values()],
-        ]
-        state.update(json.dumps(parts).encode())
-        for one in self.embeddings.values():
-            state.update(vector_bytes(one))
-        return state.hexdigest()
-
-
-def by_root(
-    documents: Iterable[Document], chunks: Iterable[Chunk], embeddings: Iterable[Embedding]
-) -> dict[str, RootRows]:
-    """Group records by root.
-
-    Raises:
-        ContractError: a chunk belongs to none of the documents, or an embedding to none of the chunks.
-    """
-    rows: dict[str, RootRows] = defaultdict(RootRows)
-    for document in documents:
-        rows[document.root].documents[document.id] = (document, document.model_dump_json())
-    for chunk in chunks:
-        if chunk.root not in rows or chunk.document not in rows[chunk.root].documents:
-            raise _stray(f"chunk {chunk.id!r} of root {chunk.root!r}", f"document {chunk.document!r}")
-        rows[chunk.root].chunks[chunk.id] = chunk
-    for one in embeddings:
-        if one.root not in rows or one.id not in rows[one.root].chunks:
-            raise _stray(f"embedding {one.id!r} of root {one.root!r}", "the chunk of that id")
-        rows[one.root].embeddings[one.id] = one
-    return dict(rows)
-
-
-def _stray(what: str, missing: str) -> ContractError:
-    return ContractError("the writer of the index's input", f"it gave {what} without {missing}")
-
-
-def vector_bytes(embedding: Embedding) -> bytes:
-    """Return a vector as little-endian float32; one of another length than its embedder says is refused."""
-    vector = np.asarray(embedding.vector, dtype="<f4")
-    if vector.shape != (embedding.embedder.dimension,):
-        msg = f"embedding {embedding.id!r} has shape {vector.shape}, its embedder says {embedding.embedder.dimension}"
-        raise EmbedderMismatch(msg)
-    return vector.tobytes()
+    from medical_kg.documents.records import Chunk
+    from medical_kg.stores.sql_index_rows import RootRows
 
 
 def count_roots(connection: Connection, roots: Sequence[str]) -> int:
     """Return how many of these roots have rows."""
-    return int(connection.execute(COUNT_ROOTS, _given(roots)).scalar_one())
+    counted = select(func.count(DOCUMENTS.c.root.distinct()))
+    return sum(
+        int(connection.execute(counted.where(DOCUMENTS.c.root.in_(group))).scalar_one()) for group in in_groups(roots)
+    )
 
 
 def delete_roots(connection: Connection, roots: Sequence[str]) -> None:
     """Delete all rows of these roots; chunks, vectors and identifiers go with their documents."""
-    connection.execute(DROP_TEXT, _given(roots))
-    connection.execute(DROP_DOCUMENTS, _given(roots))
+    full_text(connection).drop(connection, roots)
+    for group in in_groups(roots):
+        connection.execute(delete(DOCUMENTS).where(DOCUMENTS.c.root.in_(group)))
     if connection.execute(select(VECTORS.c.key).limit(1)).first() is None:
         connection.execute(delete(META).where(META.c.name == "embedder"))
     note_change(connection)
@@ -124,7 +55,7 @@ def insert_roots(connection: Connection, roots: Mapping[str, RootRows]) -> None:
         for one in rows.embeddings.values()
     ]
     _insert(connection, VECTORS, sorted(vectors, key=_key))
-    connection.execute(ADD_TEXT, _given(roots))
+    full_text(connection).add(connection, roots)
     note_change(connection)
 
 
@@ -160,10 +91,6 @@ def _settle_embedder(connection: Connection, given: set[EmbedderIdentity]) -> No
 def _insert(connection: Connection, table: Any, rows: list[dict[str, Any]]) -> None:
     if rows:
         connection.execute(insert(table), rows)
-
-
-def _given(roots: Iterable[str]) -> dict[str, str]:
-    return {"roots": json.dumps(list(roots))}
 
 
 def _key(row: Mapping[str, Any]) -> int:

@@ -24,7 +24,10 @@ from medical_kg.orchestration.contract.errors import SettingsError, TransientErr
             "mysql://ana:secret@host/kg?password=secret",
             r"^mysql://ana:\*\*\*@host/kg is mysql, which cannot be used; give a sqlite:/// or a postgresql\+psycopg:// URL$",
         ),
-        ("postgresql+psycopg2://host/kg?password=secret", r"^postgresql\+psycopg2://host/kg is postgresql\+psycopg2, which"),
+        (
+            "postgresql+psycopg2://host/kg?password=secret",
+            r"^postgresql\+psycopg2://host/kg is postgresql\+psycopg2, which",
+        ),
         ("sqlite://", "what is kept must outlive the process"),
         ("sqlite:///", "what is kept must outlive the process"),
         ("sqlite:///:memory:", "what is kept must outlive the process"),
@@ -114,7 +117,9 @@ def test_a_postgres_url_gets_its_driver_and_patience(beginning: str) -> None:
 def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """The driver of Postgres is an extra: the message says how to get it."""
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(SettingsError, match=r"needs a driver that is not installed: pip install 'medical-kg\[postgres\]'"):
+    with pytest.raises(
+        SettingsError, match=r"needs a driver that is not installed: pip install 'medical-kg\[postgres\]'"
+    ):
         open_engine("postgresql://ana:secret@host/kg")
 
 
@@ -124,7 +129,10 @@ def test_a_server_that_does_not_answer_may_do_so_later() -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     engine = open_engine(f"postgresql://ana:secret@127.0.0.1:{port}/kg?sslmode=disable")
-    with pytest.raises(TransientError, match="Connection refused.*; see that the server runs") as caught, reading(engine):
+    with (
+        pytest.raises(TransientError, match="Connection refused.*; see that the server runs") as caught,
+        reading(engine),
+    ):
         pass
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)

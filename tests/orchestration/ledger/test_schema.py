@@ -83,7 +83,10 @@ def test_a_tenant_cannot_point_to_anothers_submission(ledger: SqlLedger, batch_i
     row = {"submission_id": batch_id[:-5], "event": "x", "reason": "", "actor": "", "at": 0.0, "detail": {}}
     with writing(ledger._engine) as connection:
         connection.execute(HISTORY.insert(), row | {"tenant": "clinic"})
-    with pytest.raises(StorageError, match=r"(?i)foreign key constraint") as caught, writing(ledger._engine) as connection:
+    with (
+        pytest.raises(StorageError, match=r"(?i)foreign key constraint") as caught,
+        writing(ledger._engine) as connection,
+    ):
         connection.execute(HISTORY.insert(), row | {"tenant": "other"})
     assert isinstance(caught.value.__cause__, IntegrityError)
 
@@ -268,5 +271,10 @@ def test_a_ledger_has_the_machines_clock_unless_told(url: str, make: Any) -> Non
 
 def test_an_unknown_error_of_the_database_keeps_its_words(ledger: SqlLedger) -> None:
     """What the ledger has no advice for is told in the database's own words."""
-    with pytest.raises(StorageError, match=r": (no such table: nowhere$|relation \"nowhere\" does not exist LINE 1: [^;]*$)"), reading(ledger._engine) as one:
+    with (
+        pytest.raises(
+            StorageError, match=r": (no such table: nowhere$|relation \"nowhere\" does not exist LINE 1: [^;]*$)"
+        ),
+        reading(ledger._engine) as one,
+    ):
         one.exec_driver_sql("SELECT * FROM nowhere")

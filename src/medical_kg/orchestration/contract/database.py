@@ -14,7 +14,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import String, Text, create_engine, event, make_url, text
-from sqlalchemy.dialects.postgresql import insert  # renders ON CONFLICT on SQLite too; SQLite's own does not on Postgres
+from sqlalchemy.dialects.postgresql import (
+    insert,
+)  # renders ON CONFLICT on SQLite too; SQLite's own does not on Postgres
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from medical_kg.orchestration.contract.errors import SettingsError, StorageError, TransientError
@@ -66,7 +68,9 @@ def _checked(url: str) -> URL:
         msg = f"{shown(parsed)} is {parsed.drivername}, which cannot be used; give a sqlite:/// or a postgresql+psycopg:// URL"
         raise SettingsError(msg)
     if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
-        msg = f"what is kept must outlive the process; {shown(parsed)} does not: name a file, sqlite:////path/to/file.db"
+        msg = (
+            f"what is kept must outlive the process; {shown(parsed)} does not: name a file, sqlite:////path/to/file.db"
+        )
         raise SettingsError(msg)
     return parsed.set(drivername=DRIVERS[parsed.drivername])
 

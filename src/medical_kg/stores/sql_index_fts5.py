@@ -1,0 +1,73 @@
+"""The full-text index in SQLite: FTS5, without text of its own; it reads ``index_text_source``.
+
+Words are stemmed (Porter) and stripped of accents; chunks are ranked by BM25.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from sqlalchemy import text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from sqlalchemy import Connection
+
+    from medical_kg.stores.sql_index_rows import RootRows
+
+VIEW = """
+CREATE VIEW IF NOT EXISTS index_text_source AS
+SELECT c.key AS key, c.root AS root, d.title AS title, c.section AS section, c.text AS text
+FROM index_chunks c JOIN index_documents d ON d.root = c.root AND d.id = c.document
+"""
+TEXT = """
+CREATE VIRTUAL TABLE IF NOT EXISTS index_text USING fts5(
+    title, section, text, content='index_text_source', content_rowid='key', tokenize='porter unicode61 remove_diacritics 2'
+)
+"""
+ROOTS_GIVEN = "root IN (SELECT value FROM json_each(:roots))"
+# FTS5 keeps no text of its own here, so it must be told the words that leave. Rows go in order of their key, since
+# every step back makes it write a segment of its own.
+DROP = text(
+    "INSERT INTO index_text(index_text, rowid, title, section, text) "  # noqa: S608  # constants only
+    f"SELECT 'delete', key, title, section, text FROM index_text_source WHERE {ROOTS_GIVEN} ORDER BY key"
+)
+ADD = text(
+    "INSERT INTO index_text(rowid, title, section, text) "  # noqa: S608  # constants only
+    f"SELECT key, title, section, text FROM index_text_source WHERE {ROOTS_GIVEN} ORDER BY key"
+)
+MATCH = text("SELECT rowid FROM index_text WHERE index_text MATCH :words ORDER BY bm25(index_text), rowid LIMIT :limit")
+
+
+class Fts5:
+    """See ``FullText``."""
+
+    def create(self, connection: Connection) -> None:
+        """Make the virtual table and the view it reads."""
+        for statement in (VIEW, TEXT):
+            connection.exec_driver_sql(statement)
+
+    def add(self, connection: Connection, roots: Mapping[str, RootRows]) -> None:
+        """Read the words of these roots from their rows."""
+        connection.execute(ADD, _given(roots))
+
+    def drop(self, connection: Connection, roots: Sequence[str]) -> None:
+        """Take back the words of these roots, read once more."""
+        connection.execute(DROP, _given(roots))
+
+    def find(self, connection: Connection, words: Sequence[str], limit: int) -> list[int]:
+        """Return the best by BM25."""
+        if not words:
+            return []
+        return list(connection.execute(MATCH, {"words": match_expression(words), "limit": limit}).scalars())
+
+
+def match_expression(words: Iterable[str]) -> str:
+    """Return an FTS5 expression for any of the words; every word is quoted, so none is an operator."""
+    return " OR ".join(f'"{word}"' for word in words)
+
+
+def _given(roots: Iterable[str]) -> dict[str, str]:
+    return {"roots": json.dumps(list(roots))}

@@ -1,0 +1,77 @@
+"""The records that the SQL index is given, by root."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from medical_kg import ContractError
+from medical_kg.stores.contract import EmbedderMismatch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from medical_kg.documents.ir import Document
+    from medical_kg.documents.records import Chunk, Embedding
+
+
+@dataclass(slots=True)
+class RootRows:
+    """All records of one root. Of records that share an id the last one counts."""
+
+    documents: dict[str, tuple[Document, str]] = field(default_factory=dict)
+    chunks: dict[str, Chunk] = field(default_factory=dict)
+    embeddings: dict[str, Embedding] = field(default_factory=dict)
+
+    def digest(self) -> str:
+        """Return a digest of everything that would be written."""
+        state = blake2b(digest_size=16)
+        parts: list[Any] = [
+            [body for _, body in self.documents.values()],
+            [list(chunk.model_dump().values()) for chunk in self.chunks.values()],
+            [[one.id, one.embedder.model_dump_json()] for one in self.embeddings.values()],
+        ]
+        state.update(json.dumps(parts).encode())
+        for one in self.embeddings.values():
+            state.update(vector_bytes(one))
+        return state.hexdigest()
+
+
+def by_root(
+    documents: Iterable[Document], chunks: Iterable[Chunk], embeddings: Iterable[Embedding]
+) -> dict[str, RootRows]:
+    """Group records by root.
+
+    Raises:
+        ContractError: a chunk belongs to none of the documents, or an embedding to none of the chunks.
+    """
+    rows: dict[str, RootRows] = defaultdict(RootRows)
+    for document in documents:
+        rows[document.root].documents[document.id] = (document, document.model_dump_json())
+    for chunk in chunks:
+        if chunk.root not in rows or chunk.document not in rows[chunk.root].documents:
+            raise _stray(f"chunk {chunk.id!r} of root {chunk.root!r}", f"document {chunk.document!r}")
+        rows[chunk.root].chunks[chunk.id] = chunk
+    for one in embeddings:
+        if one.root not in rows or one.id not in rows[one.root].chunks:
+            raise _stray(f"embedding {one.id!r} of root {one.root!r}", "the chunk of that id")
+        rows[one.root].embeddings[one.id] = one
+    return dict(rows)
+
+
+def _stray(what: str, missing: str) -> ContractError:
+    return ContractError("the writer of the index's input", f"it gave {what} without {missing}")
+
+
+def vector_bytes(embedding: Embedding) -> bytes:
+    """Return a vector as little-endian float32; one of another length than its embedder says is refused."""
+    vector = np.asarray(embedding.vector, dtype="<f4")
+    if vector.shape != (embedding.embedder.dimension,):
+        msg = f"embedding {embedding.id!r} has shape {vector.shape}, its embedder says {embedding.embedder.dimension}"
+        raise EmbedderMismatch(msg)
+    return vector.tobytes()

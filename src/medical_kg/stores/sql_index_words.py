@@ -1,0 +1,58 @@
+"""What a full-text index of the SQL index offers; each database has its own."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import Connection
+
+    from medical_kg.stores.sql_index_rows import RootRows
+
+MAX_WORDS = 64
+"""How many different words of a query are looked up; the rest is left out."""
+WORD = re.compile(r"\w+")
+FUNCTION_WORDS = frozenset(
+    (  # noqa: SIM905  # words read best as words
+        "a an and are as at be by can do does for from has have how in is it its of on or that the this to was were "
+        "what which who with"
+    ).split()
+)
+"""Left out of a query that has others: they match nearly everything, tell nothing and take half the time."""
+
+
+class FullText(Protocol):
+    """Keeps the words of the chunks, with those of their titles and sections. Each call is part of a transaction."""
+
+    def create(self, connection: Connection) -> None:
+        """Make what is missing, beside the tables of the index."""
+
+    def add(self, connection: Connection, roots: Mapping[str, RootRows]) -> None:
+        """Take up the chunks of these roots, whose rows are there."""
+
+    def drop(self, connection: Connection, roots: Sequence[str]) -> None:
+        """Let go of the chunks of these roots, whose rows are still there."""
+
+    def find(self, connection: Connection, words: Sequence[str], limit: int) -> list[int]:
+        """Return the keys of the chunks with any of these words, best first."""
+
+
+def full_text(connection: Connection) -> FullText:
+    """Return the full-text index of a database."""
+    if connection.dialect.name == "sqlite":
+        from medical_kg.stores.sql_index_fts5 import Fts5
+
+        return Fts5()
+    from medical_kg.stores.sql_index_tsvector import TsVector
+
+    return TsVector()
+
+
+def telling_words(query: str) -> list[str]:
+    """Return the words of a free text that are looked up, each once: nothing in it is an operator."""
+    words = list(dict.fromkeys(WORD.findall(query.casefold())))
+    telling = [word for word in words if word not in FUNCTION_WORDS] or words
+    return telling[:MAX_WORDS]
