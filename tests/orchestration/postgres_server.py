@@ -135,6 +135,14 @@ class PostgresServer:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 
+    def emptied(self, name: str) -> str:
+        """Make a database, or take everything out of it, and return its URL."""
+        if self.query(f"SELECT 1 FROM pg_database WHERE datname = '{name}'"):
+            self.query("DROP SCHEMA public CASCADE; CREATE SCHEMA public", name)
+        else:
+            self.query(f"CREATE DATABASE {name}")
+        return self.url(name)
+
     def database(self) -> str:
         """Make a database and return its name."""
         self._made += 1

@@ -18,13 +18,13 @@ NONE = MetaData()
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
+def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'kg.db'}"
 
 
-def test_sqlite_is_opened_for_many_readers_and_one_writer(url: str) -> None:
+def test_sqlite_is_opened_for_many_readers_and_one_writer(sqlite_url: str) -> None:
     """Write-ahead log, foreign keys and a busy timeout of 30 s are on for every connection."""
-    engine = open_tables(url, NONE)
+    engine = open_tables(sqlite_url, NONE)
     with reading(engine) as connection:
         found = [connection.execute(text(f"PRAGMA {name}")).scalar() for name in ("journal_mode", "foreign_keys")]
         assert found == ["wal", 1]
@@ -61,12 +61,13 @@ def test_a_failing_write_leaves_nothing(url: str) -> None:
 
 
 def test_two_writers_queue_up(url: str) -> None:
-    """Threads that read and then write at once lose nothing and fail never."""
+    """Threads that claim a root, read and then write at once lose nothing and fail never."""
     engine = open_tables(url, NONE)
 
     def count_up() -> None:
         for _ in range(20):
             with writing(engine) as connection:
+                claim_roots(connection, "index", [], 0)
                 version = connection.execute(select(ROOTS.c.version)).scalar() or 0
                 claim_roots(connection, "index", ["a"], version + 1)
 
@@ -80,10 +81,10 @@ def test_two_writers_queue_up(url: str) -> None:
     engine.dispose()
 
 
-def test_a_database_held_too_long_may_pass(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_held_too_long_may_pass(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another writer beyond the busy timeout is a transient error: the engine may retry."""
     monkeypatch.setattr(database, "BUSY_TIMEOUT_SECONDS", 0.01)
-    engine = open_tables(url, NONE)
+    engine = open_tables(sqlite_url, NONE)
     with closing(sqlite3.connect(tmp_path / "kg.db", isolation_level=None)) as holder:
         holder.execute("BEGIN IMMEDIATE")
         with pytest.raises(TransientError, match="locked"), writing(engine):
@@ -95,8 +96,8 @@ def test_what_cannot_be_opened_or_used_is_told_plainly(tmp_path: Path) -> None:
     """A missing folder, another database and nonsense each give their own message, never a password."""
     with pytest.raises(StorageError, match=r"nowhere/kg\.db: unable to open database file"):
         open_tables(f"sqlite:///{tmp_path}/nowhere/kg.db", NONE)
-    with pytest.raises(SettingsError, match=r"postgresql://me:\*\*\*@host/kg is postgresql, where"):
-        open_tables("postgresql://me:hunter2@host/kg", NONE)
+    with pytest.raises(SettingsError, match=r"mysql://me:\*\*\*@host/kg is mysql, which cannot"):
+        open_tables("mysql://me:hunter2@host/kg", NONE)
     with pytest.raises(SettingsError, match="not a database URL"):
         open_tables("kg.db", NONE)
 
