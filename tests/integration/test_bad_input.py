@@ -170,7 +170,7 @@ def test_a_broken_plugin_harms_only_the_pipeline_that_uses_it(
         (b"[workspace\n", "not valid TOML"),
         (b"[workspace]\ncheckpoint = 'x'\n", "did you mean 'checkpoints'?"),
         (b"[workspace]\ndatabase_url = 'nonsense'\n", "not a database URL"),
-        (b"[workspace]\ndatabase_url = 'postgresql://me:hush@db/x'\n", "me:***@db"),
+        (b"[workspace]\ndatabase_url = 'mysql://me:hush@db/x'\n", "me:***@db"),
         (b"[workspace]\ncheckpoints = 'nosuch://x'\n", "nosuch"),
     ],
 )

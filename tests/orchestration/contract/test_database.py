@@ -130,7 +130,7 @@ def test_a_server_that_does_not_answer_may_do_so_later() -> None:
         port = free.getsockname()[1]
     engine = open_engine(f"postgresql://ana:secret@127.0.0.1:{port}/kg?sslmode=disable")
     with (
-        pytest.raises(TransientError, match="Connection refused.*; see that the server runs") as caught,
+        pytest.raises(TransientError, match=r"Connection refused.*; see that the server runs") as caught,
         reading(engine),
     ):
         pass

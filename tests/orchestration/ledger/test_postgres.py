@@ -180,7 +180,7 @@ def test_a_lock_is_waited_for_and_then_named(
     monkeypatch.setattr(opening, "BUSY_TIMEOUT_SECONDS", 1)
     impatient = open_ledger(url)
     assert impatient.batch(batch_id) == ledger.batch(batch_id)
-    with pytest.raises(TransientError, match="due to lock timeout.*; another process has held it for"):
+    with pytest.raises(TransientError, match=r"due to lock timeout.*; another process has held it for"):
         impatient.heartbeat(batch_id, 0, lease_seconds=60)
     impatient.close()
 
@@ -241,7 +241,7 @@ def test_a_server_may_be_started_anew(make: Any) -> None:
     ledger = open_ledger(server.url("postgres"))
     submission, _ = ledger.open_submission(make.new())
     server.stop()
-    with pytest.raises(TransientError, match="Connection refused.*; see that the server runs"):
+    with pytest.raises(TransientError, match=r"Connection refused.*; see that the server runs"):
         ledger.submissions()
     server.start()
     assert ledger.submissions() == [submission]
