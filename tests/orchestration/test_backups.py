@@ -103,6 +103,16 @@ def test_a_target_that_cannot_be_is_refused(place: Workspace, tmp_path: Path) ->
     assert [path.name for path in tmp_path.iterdir()] == [place.root.name]
 
 
+def test_the_database_of_a_server_is_left_to_the_server(tmp_path: Path) -> None:
+    """It cannot be copied from here: the message names the server's own tool, and no password."""
+    (tmp_path / "kg").mkdir()
+    url = "postgresql+psycopg://ana:secret@host/kg"
+    (tmp_path / "kg" / "medical_kg.toml").write_text(f'[workspace]\ndatabase_url = "{url}"\n')
+    with pytest.raises(UsageError, match=r"ana:\*\*\*@host/kg is kept by a server; .*pg_dump"):
+        backup(Workspace(tmp_path / "kg"), tmp_path / "backup")
+    assert not (tmp_path / "backup").exists()
+
+
 def test_a_backup_that_fails_leaves_nothing(place: Workspace, tmp_path: Path) -> None:
     """A database that is none, or a parent that is a file: an error that names the target, and no remains."""
     (tmp_path / "file").write_text("")
