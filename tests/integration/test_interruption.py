@@ -117,6 +117,28 @@ def test_ctrl_c_between_two_stages(kg: Any, running: Running, goes_on: Any, engi
     goes_on(kg, "--engine", engine)
 
 
+LOST = """
+import os, signal, time, medical_kg.cli as cli
+class Closing:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.1)
+class Stuck:
+    def __get__(self, *_):
+        Closing()
+        time.sleep(60)
+from medical_kg.cli.state import State
+State.print_json = Stuck()
+cli.main()
+"""
+
+
+def test_ctrl_c_is_not_lost_where_python_cannot_raise(kg: Any) -> None:
+    """What comes while an object is torn down, where Python lets no exception through, ends the program all the same."""
+    done = kg("plugins", "list", "--json", script=LOST)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
 @pytest.mark.parametrize("seconds", [0.03, 0.1, 0.2, 0.4])
 def test_ctrl_c_while_it_starts(kg: Any, running: Running, seconds: float) -> None:
     """Before anything has begun, Ctrl-C is one line and 130 too, whatever is being imported."""
@@ -161,6 +183,22 @@ def test_a_kill_between_the_write_and_the_commit(kg: Any, goes_on: Any, engine: 
     goes_on(kg, "--engine", engine)
     if engine == "dagster":
         assert dagster_runs(kg) == [DagsterRunStatus.FAILURE, DagsterRunStatus.SUCCESS]
+
+
+DIES_AT_FIRST_OP = """
+import os, signal
+from medical_kg.cli import main
+from medical_kg.orchestration.dagster import attach
+attach.driven = lambda context: os.kill(os.getpid(), signal.SIGKILL)
+main()
+"""
+
+
+def test_a_kill_before_the_first_op(kg: Any, goes_on: Any) -> None:
+    """A Dagster run that dies before it has done anything is known to the ledger, and reported failed."""
+    assert kg(*kg.auto, "--engine", "dagster", script=DIES_AT_FIRST_OP).returncode == -signal.SIGKILL
+    goes_on(kg, "--engine", "dagster")
+    assert dagster_runs(kg) == [DagsterRunStatus.FAILURE, DagsterRunStatus.SUCCESS]
 
 
 @pytest.mark.parametrize("milliseconds", [0, 2, 5, 10, 20, 40, 80])

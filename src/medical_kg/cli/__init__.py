@@ -18,6 +18,7 @@ def main() -> None:
     try:
         # Who stops a service sends SIGTERM, and means Ctrl-C.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+        sys.unraisablehook = _hear_again
         _give_streams()
         # At its first model pydantic asks every installed distribution for plugins of its own, which ends the program
         # where one has a damaged entry_points.txt, before ours could be listed. Who wants pydantic's says so: "".
@@ -32,6 +33,17 @@ def main() -> None:
         if end.code == INTERRUPTED:
             _leave(INTERRUPTED)
         raise
+
+
+def _hear_again(lost: sys.UnraisableHookArgs) -> None:
+    """Tell what Python could not raise; Ctrl-C that came in a ``__del__`` or a callback comes once more instead."""
+    if issubclass(lost.exc_type, KeyboardInterrupt):
+        main = threading.main_thread().ident
+        again = threading.Timer(0.01, signal.pthread_kill, (main, signal.SIGINT))
+        again.daemon = True
+        again.start()
+    else:
+        sys.__unraisablehook__(lost)
 
 
 def _give_streams() -> None:

@@ -98,3 +98,22 @@ def test_silence_is_the_last_word(capsys: pytest.CaptureFixture[str]) -> None:
     silence()
     logging.getLogger("medical_kg.x").warning("too late")
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("logger", "error", "told"),
+    [
+        ("sqlalchemy.pool.impl.QueuePool", KeyboardInterrupt, False),
+        ("sqlalchemy.pool.impl.QueuePool", OSError, True),
+        ("somebody.else", KeyboardInterrupt, True),
+    ],
+)
+def test_ctrl_c_on_its_way_through_the_pool_is_not_told(logger: str, error: type[BaseException], *, told: bool) -> None:
+    """SQLAlchemy's pool logs an interruption as an error before it lets it go on: who was interrupted knows."""
+    stream = io.StringIO()
+    configure(stream=stream)
+    try:
+        raise error  # noqa: TRY301  # it is to have a traceback
+    except BaseException:
+        logging.getLogger(logger).exception("Exception during reset")
+    assert ("Traceback" in stream.getvalue()) is told

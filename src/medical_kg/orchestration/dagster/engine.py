@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,7 @@ class DagsterEngine:
         Raises:
             KeyboardInterrupt: Ctrl-C; Dagster had made a failed step of it.
             DagsterRunFailed: Dagster failed outside the work of a stage.
+            LedgerError: another run took the batch over.
             StorageError: Dagster's history cannot be written.
         """
         try:
@@ -87,8 +89,13 @@ class DagsterEngine:
         if self._instance is None:
             self._instance = open_instance(self._workspace)
         report_dead(self._instance, run.batch)
+        run_id = str(uuid.uuid4())
+        # Kept before Dagster has it: wherever this process is killed, the next one finds the run and reports it failed.
+        run.ledger.set_run(run.batch.id, run.batch.generation, run_id)
         with driving(run):
-            return job.execute_in_process(run_config=QUIET, instance=self._instance, tags=tags, raise_on_error=False)
+            return job.execute_in_process(
+                run_config=QUIET, instance=self._instance, run_id=run_id, tags=tags, raise_on_error=False
+            )
 
     @contextmanager
     def _history(self) -> Iterator[None]:

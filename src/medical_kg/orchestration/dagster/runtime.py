@@ -112,10 +112,7 @@ def _after(before: str) -> str:
 
 def _open_op(workspace: Workspace, plan: Plan) -> OpDefinition:
     def open_batch(context: OpExecutionContext, _: Mapping[str, Any]) -> Iterator[Output[None]]:
-        run = attach.driven(context)
-        if run is not None:
-            run.ledger.set_run(run.batch.id, run.batch.generation, context.run_id)
-        else:
+        if attach.driven(context) is None:
             attach.open_batch(context, workspace, plan)
             with attach.attached(context, workspace) as opened:
                 start(opened)

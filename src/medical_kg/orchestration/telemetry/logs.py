@@ -45,8 +45,11 @@ class _Handler(logging.StreamHandler[TextIO]):
         self._given = stream
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.stream = self._given or sys.stderr
-        super().emit(record)
+        # Ctrl-C on its way through SQLAlchemy's pool, which logs it with a traceback and lets it go on, is no news.
+        passing = record.exc_info and isinstance(record.exc_info[1], KeyboardInterrupt)
+        if not (passing and record.name.startswith("sqlalchemy.")):
+            self.stream = self._given or sys.stderr
+            super().emit(record)
 
 
 class TextFormatter(logging.Formatter):
