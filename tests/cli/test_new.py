@@ -62,6 +62,26 @@ def test_the_lines_to_add_are_printed(cli: Cli, here: Path, *, settings: bool) -
     assert expected in printed
 
 
+def test_a_local_module_in_a_folder_below_is_named_from_the_settings(cli: Cli, here: Path) -> None:
+    """``--into`` a folder of the project: with the printed lines pasted, the stage type is found there."""
+    (here / "medical_kg.toml").write_text("", encoding="utf-8")
+    words = ("plugins", "new", "stage", "below-tally", "--local", "--mode", "batch", "--into", "odd/stages")
+    made = json.loads(cli(*words, "--json").stdout)
+    (here / "medical_kg.toml").write_text(made["settings"], encoding="utf-8")
+    shown = json.loads(cli("plugins", "show", "below-tally", "--json").stdout)
+    assert shown["object"] == "odd.stages.below_tally_stage:BelowTallyStage"
+
+
+@pytest.mark.parametrize("into", ["../elsewhere", "not-a-name"])
+def test_a_local_module_that_no_import_reaches_is_refused(cli: Cli, here: Path, into: str) -> None:
+    """Outside of the settings' folder, or below one that cannot be imported from, nothing is written."""
+    (here / "medical_kg.toml").write_text("", encoding="utf-8")
+    result = cli("plugins", "new", "stage", "tally", "--local", "--mode", "batch", "--into", into)
+    assert result.exit_code == 2
+    assert "can be imported from" in result.stderr
+    assert not (here / into).exists()
+
+
 def test_a_wrong_name_is_one_message(cli: Cli, here: Path) -> None:
     """What cannot be done is said in one line, with the code of a wrong request; nothing is written."""
     result = cli("plugins", "new", "stage", "Tally", "--reads", "documents")

@@ -300,3 +300,13 @@ def test_a_path_that_python_cannot_read_is_refused(kg: Any, refused: Refused) ->
     ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     assert "PYTHONUTF8=1" in refused(kg(*kg.auto, environment=ascii_only), 2)
     assert list(kg.folder.iterdir()) == []
+
+
+def test_a_damaged_distribution_that_stops_the_ledger_is_named(kg: Any, refused: Refused) -> None:
+    """Alembic cannot be loaded beside a damaged entry_points.txt: the message names the distribution and the file."""
+    info = kg.folder / "site" / "bad-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bad\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_bytes(b"[\xff\n")
+    done = kg(*kg.auto, "--engine", "plain", environment={"PYTHONPATH": str(kg.folder / "site")})
+    assert "bad: its entry_points.txt is damaged" in refused(done, 1)

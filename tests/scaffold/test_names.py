@@ -31,6 +31,11 @@ def test_a_wrong_stage_type_is_refused(name: str, tmp_path: Path) -> None:
     assert "lower-case words joined by hyphens" in refused(tmp_path, name, reads=["notes"])
 
 
+def test_a_stage_type_that_pytest_would_collect_is_refused(tmp_path: Path) -> None:
+    """A class TestSomethingStage would be taken for a test by every test module that imports it."""
+    assert "choose a name that does not begin with 'test'" in refused(tmp_path, "test-something", reads=["notes"])
+
+
 @pytest.mark.parametrize(
     "key", [*sorted(RESERVED)[:3], *keyword.kwlist[:2], "a-b", "_x", "ä", "", "a b", "1a", "match"]
 )

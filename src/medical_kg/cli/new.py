@@ -42,15 +42,15 @@ def stage(  # one argument per option
     from medical_kg.scaffold import new_stage
 
     state = state_of(ctx, json=json)
-    if into is None and local:
-        into = state.place.settings_path.parent if state.place.settings_path else None
+    home = state.place.settings_path.parent if local and state.place.settings_path else None
     made = new_stage(
         name,
         mode=mode,
         reads=_names(reads),
         writes=_names(writes),
-        into=into,
+        into=into or home,
         local=local,
+        home=home,
         installation=state.plugins,
     )
     if state.json:

@@ -40,6 +40,10 @@ def checked_type(name: str) -> str:
         raise UsageError(
             f"{name!r} cannot name a stage type: use lower-case words joined by hyphens, e.g. 'word-count'"
         )
+    if name.startswith("test"):
+        raise UsageError(
+            f"pytest would take the classes of {name!r} for tests; choose a name that does not begin with 'test'"
+        )
     return name
 
 

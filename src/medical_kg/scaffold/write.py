@@ -48,6 +48,7 @@ def new_stage(  # one argument per question that the command line asks
     writes: Iterable[str] = (),
     into: Path | None = None,
     local: bool = False,
+    home: Path | None = None,
     installation: Installation | None = None,
 ) -> NewStage:
     """Write a package with a new stage type that installs, passes its tests, and can be used in a pipeline.
@@ -58,7 +59,8 @@ def new_stage(  # one argument per question that the command line asks
         reads: names of state keys; those that installed stage types use are imported, the others defined.
         writes: as ``reads``.
         into: the folder to make the package in; the present one unless given.
-        local: write one module instead, for ``[plugins.local.stages]`` of the settings in ``into``.
+        local: write one module instead, for ``[plugins.local.stages]`` of the settings in ``home``.
+        home: the folder of the settings that will name the local module; ``into`` unless given.
         installation: what is installed; found unless given.
 
     Raises:
@@ -70,15 +72,41 @@ def new_stage(  # one argument per question that the command line asks
     plan = _Plan.of(name, mode, tuple(reads), tuple(writes), installation or Installation())
     folder = Path() if into is None else into
     if local:
+        packages = below(folder, home)
         module = f"{plan.module}_stage"
-        text = fill("local.toml.txt", stage_type=name, module=module, camel=camel(name))
-        files = _write(folder, {f"{module}.py": plan.stage.render()})
-        return NewStage(folder, files, (f"medical-kg plugins show {name}",), text, plan.notes(local=True))
+        root = home if home and packages else folder
+        files = _write(root, _marks(root, packages) | {"/".join([*packages, f"{module}.py"]): plan.stage.render()})
+        dotted = ".".join([*packages, module])
+        text = fill("local.toml.txt", stage_type=name, module=dotted, camel=camel(name))
+        return NewStage(root, files, (f"medical-kg plugins show {name}",), text, plan.notes(local=True))
     package = folder / plan.distribution
     if package.exists():
         raise UsageError(f"{package} is there already and was left alone; remove it, or choose another name or --into")
     files = _write(package, plan.files())
     return NewStage(package, files, plan.commands(package), notes=plan.notes(local=False))
+
+
+def below(folder: Path, home: Path | None) -> tuple[str, ...]:
+    """Return the names of packages that lead from the settings' folder to a module's; none where it is the same.
+
+    Raises:
+        UsageError: no import leads there.
+    """
+    if home is None:
+        return ()
+    inside = folder.resolve()
+    parts = inside.relative_to(home.resolve()).parts if inside.is_relative_to(home.resolve()) else None
+    if parts is None or not all(part.isidentifier() for part in parts):
+        raise UsageError(
+            f"no module in {folder} can be imported from {home}, where the settings are; choose another --into"
+        )
+    return parts
+
+
+def _marks(root: Path, packages: Sequence[str]) -> dict[str, str]:
+    """Return the files, still to be written, that make packages of folders."""
+    names = ["/".join([*packages[: depth + 1], "__init__.py"]) for depth in range(len(packages))]
+    return {name: "" for name in names if not (root / name).exists()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,10 +189,19 @@ def fake(folder: Path, text: str) -> str:
     [
         (None, "there is no interpreter"),
         (
-            "echo its Python is 3.9; exit 1",
+            "echo lib is missing >&2; exit 1",
+            "asked to print a sum, it ended with exit code 1; its last words: lib is missing",
+        ),
+        ("exec sleep 600", "asked to print a sum, it did not answer within 0 s"),
+        ("[ $1 = -c ] || sleep 600; echo 42", "its worker did not start: it did not answer within 0 s"),
+        (
+            "[ $1 = -c ] || { echo its Python is 3.9; exit 1; }; echo 42",
             "did not start: it ended with exit code 1; its last words: its Python is 3.9",
         ),
-        ("sleep 600", "did not start: it did not answer within 0 s"),
+        (
+            'exec /bin/sh "$@"',
+            "is no Python that works: asked to print a sum, it ended with exit code 2; its last words:",
+        ),
     ],
 )
 def test_an_environment_that_cannot_be_used_says_why(

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from medical_kg.orchestration.contract.errors import EnvironmentBroken, PluginBroken, PluginConflict, PluginNotFound
 from medical_kg.orchestration.contract.model import Model
-from medical_kg.orchestration.isolation.process import Died, Worker
+from medical_kg.orchestration.isolation.process import Died, Worker, check_python
 from medical_kg.orchestration.isolation.remote import RemoteStageType, rebuild, retell
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ class Host:
         with self._lock:
             if self._idle:
                 return self._idle.pop()
-        if not self.python.exists():
-            raise EnvironmentBroken(self.name, f"there is no interpreter {self.python}")
+        if not self.own:
+            check_python(self.name, self.python)
         return Worker(self.name, self.python, own=self.own, memory_mb=self.environment.memory_mb, root=self.root)
 
     @contextmanager

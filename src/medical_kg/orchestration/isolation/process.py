@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import logging
@@ -30,6 +31,8 @@ START_SECONDS = 60.0
 """How long a worker may take to start, and to load a stage type."""
 CLOSE_SECONDS = 5.0
 """How long a worker may take to close its stage before it is killed."""
+PROBE, PROBE_ANSWER = "print(20 + 22)", "42"
+"""What only Python answers so; to a shell it is an error of syntax."""
 SHORT_WAIT = 0.002
 LOOK_SECONDS = 0.05
 """How often a worker is looked at whose time or memory is limited."""
@@ -54,6 +57,31 @@ class Died(MedicalKGError):
         """Keep how it ended."""
         self.how, self.timeout = how, timeout
         super().__init__(how)
+
+
+@functools.cache
+def check_python(environment: str, python: Path) -> None:
+    """Refuse what is no Python before it is given a program: a shell would run each of its lines as a command.
+
+    Raises:
+        EnvironmentBroken: there is no such file, it cannot be run, or it does not answer as Python would.
+    """
+    if not python.exists():
+        raise EnvironmentBroken(environment, f"there is no interpreter {python}")
+    try:
+        done = subprocess.run(  # noqa: S603  # an interpreter that the operator's settings name
+            [str(python), "-c", PROBE], capture_output=True, text=True, timeout=START_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        said = f"it did not answer within {START_SECONDS:.0f} s"
+    except OSError as error:
+        raise EnvironmentBroken(environment, f"{python} cannot be run: {error.strerror or error}") from error
+    else:
+        if done.returncode == 0 and done.stdout.strip() == PROBE_ANSWER:
+            return
+        last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
+        said = "; ".join([f"it ended with exit code {done.returncode}", *(f"its last words: {line}" for line in last)])
+    raise EnvironmentBroken(environment, f"{python} is no Python that works: asked to print a sum, {said}")
 
 
 class Worker:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import inspect, text
 
 from medical_kg.orchestration.contract.database import reading, shown, take_turn, writing
-from medical_kg.orchestration.contract.errors import SchemaTooNew
+from medical_kg.orchestration.contract.errors import SchemaTooNew, StorageError
+from medical_kg.orchestration.discovery import find_damaged
 from medical_kg.orchestration.ledger.tables import SCHEMA, VERSION_TABLE
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def bring_up_to_date(engine: Engine) -> None:
 
     Raises:
         SchemaTooNew: a newer release wrote the database.
+        StorageError: an installed distribution is damaged, so that alembic cannot be loaded.
     """
     with reading(engine) as connection:
         found = revision(connection)
@@ -47,8 +49,14 @@ def _refuse_newer(engine: Engine, found: str | None) -> None:
 
 
 def _migrate(connection: Connection) -> None:
-    from alembic import command
-    from alembic.config import Config
+    try:
+        from alembic import command
+        from alembic.config import Config
+    except Exception as error:
+        # It asks every installed distribution for plugins of its own, and a damaged one ends that.
+        if said := "; ".join(f"{name}: {reason}" for name, reason in find_damaged()):
+            raise StorageError(f"the ledger's schema cannot be made beside a damaged distribution: {said}") from error
+        raise
 
     config = Config()
     config.set_main_option("script_location", "medical_kg.orchestration.ledger:migrations")

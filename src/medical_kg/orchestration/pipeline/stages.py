@@ -170,7 +170,7 @@ def _unusable(draft: StageDraft, type_: str, error: PluginError, tree: Tree) -> 
         return tree.problem("MKG027", message, (*draft.path, "environment"), error.advice)
     if isinstance(error, PluginConflict):
         return tree.problem("MKG021", f"stage type {error}", path)
-    return tree.problem("MKG022", f"stage type {error}", path, "`medical-kg plugins list` shows where it comes from")
+    return tree.problem("MKG022", f"stage type {error}", path, "`medical-kg plugins doctor` says what is wrong with it")
 
 
 def _policy(
