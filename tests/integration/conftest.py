@@ -21,6 +21,18 @@ import pytest
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 HASHING = ("--set", "chunk.embedder=hashing", "--set", "embed.embedder=hashing")
 MAIN = "from medical_kg.cli import main; main()"
+DIES_AT_COMMIT = """
+import os, signal
+from medical_kg.cli import main
+from medical_kg.orchestration.ledger.sql import SqlLedger
+commit = SqlLedger.commit
+def dying(self, record, *rest, **more):
+    if record.stage == "STAGE":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return commit(self, record, *rest, **more)
+SqlLedger.commit = dying
+main()
+"""
 STAGES = 8
 """How many the main pipeline has."""
 PATIENCE_SECONDS = 300
@@ -95,6 +107,11 @@ class Kg:
             finally:
                 end(process)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def killed_at_commit(self, stage: str, *words: object) -> None:
+        """Run the main pipeline until it kills itself between what a stage has written and the ledger's commit of it."""
+        done = self(*self.auto, *words, script=DIES_AT_COMMIT.replace("STAGE", stage))
+        assert done.returncode == -signal.SIGKILL, done.stderr
 
     def json(self, *words: object) -> Any:
         """Return what a command prints with ``--json``."""

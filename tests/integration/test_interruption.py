@@ -159,26 +159,11 @@ def kill(process: Any) -> None:
         time.sleep(0.001)
 
 
-DIES_AT_COMMIT = """
-import os, signal
-from medical_kg.cli import main
-from medical_kg.orchestration.ledger.sql import SqlLedger
-commit = SqlLedger.commit
-def dying(self, record, *rest, **more):
-    if record.stage == "STAGE":
-        os.kill(os.getpid(), signal.SIGKILL)
-    return commit(self, record, *rest, **more)
-SqlLedger.commit = dying
-main()
-"""
-
-
 @pytest.mark.parametrize("engine", ["plain", "dagster"])
 @pytest.mark.parametrize("stage", ["ingest", "kg", "index"])
 def test_a_kill_between_the_write_and_the_commit(kg: Any, goes_on: Any, engine: str, stage: str) -> None:
     """What a stage wrote but did not commit is written again, replacing itself: no row is doubled or missing."""
-    done = kg(*kg.auto, "--engine", engine, script=DIES_AT_COMMIT.replace("STAGE", stage))
-    assert done.returncode == -signal.SIGKILL
+    kg.killed_at_commit(stage, "--engine", engine)
     assert stage not in kg.finished()
     goes_on(kg, "--engine", engine)
     if engine == "dagster":

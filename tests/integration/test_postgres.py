@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import signal
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -77,26 +76,11 @@ def test_either_database_holds_the_same(on_postgres: Any, postgres: PostgresServ
         assert rows(postgres) == expected
 
 
-DIES_AT_COMMIT = """
-import os, signal
-from medical_kg.cli import main
-from medical_kg.orchestration.ledger.sql import SqlLedger
-commit = SqlLedger.commit
-def dying(self, record, *rest, **more):
-    if record.stage == "STAGE":
-        os.kill(os.getpid(), signal.SIGKILL)
-    return commit(self, record, *rest, **more)
-SqlLedger.commit = dying
-main()
-"""
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", ["chunk", "index"])
 def test_a_killed_run_goes_on(on_postgres: Any, postgres: PostgresServer, rows_of_few: Any, stage: str) -> None:
     """After SIGKILL the same command completes: nothing is lost or doubled, and no finished stage runs again."""
-    killed = on_postgres(*on_postgres.auto, "--engine", "plain", script=DIES_AT_COMMIT.replace("STAGE", stage))
-    assert killed.returncode == -signal.SIGKILL
+    on_postgres.killed_at_commit(stage, "--engine", "plain")
     assert "parse" in completed(postgres)
     assert stage not in completed(postgres)
     done = on_postgres(*on_postgres.auto, "--engine", "plain")

@@ -72,7 +72,7 @@ def new_stage(  # one argument per question that the command line asks
     plan = _Plan.of(name, mode, tuple(reads), tuple(writes), installation or Installation())
     folder = Path() if into is None else into
     if local:
-        packages = below(folder, home)
+        packages = _below(folder, home)
         module = f"{plan.module}_stage"
         root = home if home and packages else folder
         files = _write(root, _marks(root, packages) | {"/".join([*packages, f"{module}.py"]): plan.stage.render()})
@@ -86,7 +86,7 @@ def new_stage(  # one argument per question that the command line asks
     return NewStage(package, files, plan.commands(package), notes=plan.notes(local=False))
 
 
-def below(folder: Path, home: Path | None) -> tuple[str, ...]:
+def _below(folder: Path, home: Path | None) -> tuple[str, ...]:
     """Return the names of packages that lead from the settings' folder to a module's; none where it is the same.
 
     Raises:
@@ -94,9 +94,9 @@ def below(folder: Path, home: Path | None) -> tuple[str, ...]:
     """
     if home is None:
         return ()
-    inside = folder.resolve()
-    parts = inside.relative_to(home.resolve()).parts if inside.is_relative_to(home.resolve()) else None
-    if parts is None or not all(part.isidentifier() for part in parts):
+    inside, top = folder.resolve(), home.resolve()
+    parts = inside.relative_to(top).parts if inside.is_relative_to(top) else ("..",)
+    if not all(part.isidentifier() for part in parts):
         raise UsageError(
             f"no module in {folder} can be imported from {home}, where the settings are; choose another --into"
         )

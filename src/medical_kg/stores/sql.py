@@ -90,7 +90,8 @@ def in_groups(values: Iterable[T], size: int = GROUP) -> Iterator[list[T]]:
 def claim_roots(connection: Connection, half: str, roots: Iterable[str], version: int) -> Claim:
     """Set the version of these roots for one half (``index`` or ``graph``), refusing those that are newer already.
 
-    Call it first inside the transaction that writes the rows: other writers of this half wait for its end. A write of the version a root already has is accepted.
+    Call it first inside the transaction that writes the rows: other writers of this half wait for its end. A write of
+    the version a root already has is accepted.
     """
     take_turn(connection, f"store {half}")
     wanted = tuple(dict.fromkeys(roots))

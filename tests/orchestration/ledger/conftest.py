@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -168,6 +170,36 @@ def open_one(url: str, clock: FakeClock) -> Iterator[Callable[[], SqlLedger]]:
     yield open_again
     for ledger in opened:
         ledger.close()
+
+
+OPEN_WHEN_TOLD = """
+import sys
+from medical_kg.orchestration.ledger.sql import open_ledger
+import alembic.command
+print(flush=True)
+input()
+open_ledger(sys.argv[1]).close()
+"""
+
+
+@pytest.fixture
+def open_at_once() -> Callable[[str], list[str]]:
+    """Opens a database from four processes at the same moment; gives what each has to complain of."""
+    pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+
+    def open_all(url: str) -> list[str]:
+        command = [sys.executable, "-c", OPEN_WHEN_TOLD, url]
+        openers = [subprocess.Popen(command, text=True, **pipes) for _ in range(4)]
+        for opener in openers:
+            assert opener.stdout is not None
+            opener.stdout.readline()
+        for opener in openers:
+            assert opener.stdin is not None
+            opener.stdin.write("\n")
+            opener.stdin.flush()
+        return [opener.communicate()[1] for opener in openers]
+
+    return open_all
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -115,30 +113,12 @@ def test_a_broken_migration_leaves_nothing_behind(postgres: PostgresServer, data
     assert {row[0] for row in columns(postgres, database_name)} == {"history"}
 
 
-OPEN = """
-import sys
-from medical_kg.orchestration.ledger.sql import open_ledger
-import alembic.command
-print(flush=True)
-input()
-open_ledger(sys.argv[1]).close()
-"""
-
-
 @pytest.mark.slow
-def test_processes_may_open_a_fresh_database_at_once(postgres: PostgresServer, database_name: str) -> None:
+def test_processes_may_open_a_fresh_database_at_once(
+    postgres: PostgresServer, database_name: str, open_at_once: Callable[[str], list[str]]
+) -> None:
     """Whoever comes second waits, and finds the work done."""
-    command = [sys.executable, "-c", OPEN, postgres.url(database_name)]
-    pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    openers = [subprocess.Popen(command, text=True, **pipes) for _ in range(4)]
-    for opener in openers:
-        assert opener.stdout is not None
-        opener.stdout.readline()
-    for opener in openers:
-        assert opener.stdin is not None
-        opener.stdin.write("\n")
-        opener.stdin.flush()
-    assert [opener.communicate()[1] for opener in openers] == [""] * 4
+    assert open_at_once(postgres.url(database_name)) == [""] * 4
     assert postgres.query(f"SELECT version_num FROM {VERSION_TABLE}", database_name) == [(SCHEMA,)]
 
 

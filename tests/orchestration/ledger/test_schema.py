@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -168,25 +169,10 @@ def test_an_up_to_date_database_opens_without_alembic(sqlite_url: str, tmp_path:
 
 
 @pytest.mark.slow
-def test_processes_may_open_a_fresh_database_at_once(tmp_path: Path) -> None:
+def test_processes_may_open_a_fresh_database_at_once(tmp_path: Path, open_at_once: Callable[[str], list[str]]) -> None:
     """Whoever comes second waits, and finds the work done."""
-    wait = "import sys, pathlib, medical_kg.orchestration.ledger.sql, alembic.command; print(flush=True); input(); "
     for attempt in range(3):
-        url = f"sqlite:///{tmp_path / f'{attempt}.db'}"
-        command = [sys.executable, "-c", wait + OPEN, url]
-        openers = [
-            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            for _ in range(4)
-        ]
-        for opener in openers:
-            assert opener.stdout is not None
-            opener.stdout.readline()
-        for opener in openers:
-            assert opener.stdin is not None
-            opener.stdin.write("\n")
-            opener.stdin.flush()
-        errors = [opener.communicate()[1] for opener in openers]
-        assert errors == [""] * 4
+        assert open_at_once(f"sqlite:///{tmp_path / f'{attempt}.db'}") == [""] * 4
         assert query(tmp_path / f"{attempt}.db", f"SELECT version_num FROM {VERSION_TABLE}") == [(SCHEMA,)]
 
 

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import String, Text, create_engine, event, make_url, text
-from sqlalchemy.dialects.postgresql import (
-    insert,
-)  # renders ON CONFLICT on SQLite too; SQLite's own does not on Postgres
+
+# It renders ON CONFLICT on SQLite too; SQLite's own does not on Postgres.
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from medical_kg.orchestration.contract.errors import SettingsError, StorageError, TransientError
