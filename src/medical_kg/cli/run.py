@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -82,14 +83,26 @@ def submit(state: State, pipeline: str, *, engine: Literal["dagster", "plain"], 
 
 def resume(state: State, submission_id: str, *, engine: Literal["dagster", "plain"]) -> Report:
     """Go on with a submission with progress on standard error, and return how it stands."""
-    from medical_kg.cli.progress import shown
     from medical_kg.orchestration import api
+
+    return _shown(state, submission_id, partial(api.resume, engine=engine))
+
+
+def run_ready(state: State, submission_id: str, *, engine: Literal["dagster", "plain"]) -> Report:
+    """Run the ready batches of a submission with progress on standard error, and return how it stands."""
+    from medical_kg.orchestration import api
+
+    return _shown(state, submission_id, partial(api.run_ready, engine=engine))
+
+
+def _shown(state: State, submission_id: str, call: Callable[..., Report]) -> Report:
+    from medical_kg.cli.progress import shown
     from medical_kg.orchestration.runner import plan_of
 
     ident = state.place.ledger.submission(submission_id).id
     try:
         with shown(state, len(plan_of(state.place, ident).stages)) as events:
-            return api.resume(state.place, ident, engine=engine, events=events)
+            return call(state.place, ident, events=events)
     except KeyboardInterrupt:
         state.note(f"\nnothing that was finished is lost; go on with: {state.command('submissions', 'resume', ident)}")
         raise

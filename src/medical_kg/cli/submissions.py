@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import typer
 
 from medical_kg.cli.output import moment, plural
-from medical_kg.cli.run import EngineChoice, Strict
+from medical_kg.cli.run import EngineChoice, Strict, run_ready
 from medical_kg.cli.run import resume as resume_run
 from medical_kg.cli.state import Json, State, state_of
 from medical_kg.orchestration.contract.errors import RecordNotFound, UsageError
@@ -219,3 +219,69 @@ def resume_submission(
     state = state_of(ctx, json=json)
     report = resume_run(state, state.workspace.ledger.submission(ident).id, engine=engine)
     raise typer.Exit(finish(state, report, strict=strict))
+
+
+Numbered = Annotated[int | None, typer.Argument(metavar="[BATCH]", help="Only this batch, by its number.")]
+
+
+@app.command("retry")
+def retry_failed(
+    ctx: typer.Context,
+    ident: Ident,
+    batch: Numbered = None,
+    *,
+    engine: EngineChoice = "dagster",
+    strict: Strict = False,
+    json: Json = False,
+) -> None:
+    """Run the failed batches of a submission again, or one of them. Finished work is not repeated."""
+    from medical_kg.cli.report import finish
+    from medical_kg.orchestration.recovery import reopen
+    from medical_kg.orchestration.runner import plan_to_run
+
+    state = state_of(ctx, json=json)
+    submission = state.workspace.ledger.submission(ident).id
+    plan_to_run(state.workspace, submission)
+    reopen(state.workspace, submission, None if batch is None else _batch_id(state, ident, batch))
+    raise typer.Exit(finish(state, run_ready(state, submission, engine=engine), strict=strict))
+
+
+@app.command("replay")
+def replay_dead_letters(
+    ctx: typer.Context,
+    ident: Ident,
+    *,
+    stage: Annotated[str | None, typer.Option(help="Only those of this stage.")] = None,
+    item: Annotated[list[str] | None, typer.Option(metavar="ID", help="Only this item; may be repeated.")] = None,
+    from_input: Annotated[
+        bool, typer.Option("--from-input", help="Read the input again, as after a fix of the input itself.")
+    ] = False,
+    engine: EngineChoice = "dagster",
+    strict: Strict = False,
+    json: Json = False,
+) -> None:
+    """Process dead letters of a submission again, from the stage that failed: all, or those that are named."""
+    from medical_kg.cli.report import finish
+    from medical_kg.orchestration.recovery import open_replays
+
+    state = state_of(ctx, json=json)
+    opened = open_replays(state.workspace, ident, stage=stage, items=item or (), from_input=from_input)
+    for one in opened:
+        state.note(f"batch {one.id} replays dead letters of {one.parent}")
+    report = run_ready(state, opened[0].submission_id, engine=engine)
+    raise typer.Exit(finish(state, report, strict=strict))
+
+
+@app.command("cancel")
+def cancel_submission(ctx: typer.Context, ident: Ident, batch: Numbered = None, *, json: Json = False) -> None:
+    """Give up the unfinished batches of a submission, or one of them, for good. What was finished stays."""
+    from medical_kg.orchestration.recovery import cancel
+
+    state = state_of(ctx, json=json)
+    chosen = None if batch is None else _batch_id(state, ident, batch)
+    submission = cancel(state.workspace, ident, batch=chosen)
+    found = [one.id for one in state.workspace.ledger.batches(submission.id) if one.status == "cancelled"]
+    if state.json:
+        state.print_json({"submission": submission.model_dump(mode="json"), "cancelled": found})
+        return
+    state.print(f"submission {submission.id} {submission.status}; cancelled: {', '.join(found)}")

@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from medical_kg.orchestration.api import Report, report, resume, signal, submit
+    from medical_kg.orchestration.api import Report, replay, report, resume, retry, signal, submit
     from medical_kg.orchestration.backups import Backup, backup
     from medical_kg.orchestration.dagster.definitions import definitions
     from medical_kg.orchestration.diagnosis import Finding, diagnose, explain_plugin
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from medical_kg.orchestration.inspection.explain import Explanation, explain
     from medical_kg.orchestration.inspection.reference import plugin_page
     from medical_kg.orchestration.lock import lock_plugins, verify_plugins
+    from medical_kg.orchestration.recovery import cancel
     from medical_kg.orchestration.registry import Installation, PluginSettings, Registry
     from medical_kg.orchestration.submissions import open_submission
     from medical_kg.orchestration.telemetry.events import Events
@@ -41,6 +42,7 @@ __all__ = [
     "Report",
     "Workspace",
     "backup",
+    "cancel",
     "definitions",
     "diagnose",
     "diff_pipelines",
@@ -49,15 +51,17 @@ __all__ = [
     "lock_plugins",
     "open_submission",
     "plugin_page",
+    "replay",
     "report",
     "resume",
+    "retry",
     "signal",
     "submit",
     "verify_plugins",
 ]
 
 _HOMES = {
-    "medical_kg.orchestration.api": ("Report", "report", "resume", "signal", "submit"),
+    "medical_kg.orchestration.api": ("Report", "replay", "report", "resume", "retry", "signal", "submit"),
     "medical_kg.orchestration.backups": ("Backup", "backup"),
     "medical_kg.orchestration.dagster.definitions": ("definitions",),
     "medical_kg.orchestration.diagnosis": ("Finding", "diagnose", "explain_plugin"),
@@ -65,6 +69,7 @@ _HOMES = {
     "medical_kg.orchestration.inspection.explain": ("Explanation", "explain"),
     "medical_kg.orchestration.inspection.reference": ("plugin_page",),
     "medical_kg.orchestration.lock": ("lock_plugins", "verify_plugins"),
+    "medical_kg.orchestration.recovery": ("cancel",),
     "medical_kg.orchestration.registry": ("Installation", "PluginSettings", "Registry"),
     "medical_kg.orchestration.submissions": ("open_submission",),
     "medical_kg.orchestration.telemetry.events": ("Events",),

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from medical_kg.orchestration.contract import Attachment, Signal
 from medical_kg.orchestration.ledger.contract import UNFINISHED, Batch, StageRecord, Submission
+from medical_kg.orchestration.recovery import open_replays, reopen
 from medical_kg.orchestration.runner import Engine, PlainEngine, drain, plan_to_run
 from medical_kg.orchestration.submissions import open_submission, this_actor
 
 if TYPE_CHECKING:
+    from medical_kg.orchestration.pipeline.plan import Plan
     from medical_kg.orchestration.telemetry.events import Events
     from medical_kg.orchestration.workspace import Workspace
 
@@ -21,7 +24,7 @@ EngineName = Literal["dagster", "plain"]
 
 @dataclass(frozen=True, slots=True)
 class StageTotals:
-    """One stage over all batches of a submission: counts and dead letters summed, the worst status, seconds spent."""
+    """One stage over all batches of a submission: counts summed, dead letters left, the worst status, seconds spent."""
 
     stage: str
     stage_type: str
@@ -105,6 +108,78 @@ def resume(
     return report(workspace, submission.id)
 
 
+def retry(
+    workspace: Workspace,
+    submission_id: str,
+    *,
+    batch: str | None = None,
+    engine: EngineName = "dagster",
+    events: Events | None = None,
+) -> Report:
+    """Run the failed batches of a submission again, or one of them, and go on with what else is ready in it.
+
+    Raises:
+        RecordNotFound: there is no such submission, or it has no such batch.
+        IllegalTransition: nothing of it has failed; nothing was changed.
+        PipelineInvalid: its pipeline no longer passes the check; nothing was changed.
+    """
+    plan = plan_to_run(workspace, workspace.ledger.submission(submission_id).id)
+    submission = workspace.ledger.batch(reopen(workspace, submission_id, batch)[0].id).submission_id
+    return run_ready(workspace, submission, engine=engine, events=events, plan=plan)
+
+
+def replay(
+    workspace: Workspace,
+    submission_id: str,
+    *,
+    stage: str | None = None,
+    items: Collection[str] = (),
+    from_input: bool = False,
+    engine: EngineName = "dagster",
+    events: Events | None = None,
+) -> Report:
+    """Process open dead letters of a submission again, each with all of its input record, from the stage that failed.
+
+    A small batch is opened for each batch and stage that has such; what comes before is taken over from its parent,
+    narrowed to the input records in question, unless its config or code has been changed. What then succeeds is resolved.
+
+    Args:
+        workspace: where everything is kept.
+        submission_id: the submission, or a prefix of its id.
+        stage: only dead letters of this stage.
+        items: only these items; all when empty.
+        from_input: read the input again, as after a fix of the input itself.
+        engine: as of ``submit``.
+        events: told what happens.
+
+    Raises:
+        RecordNotFound: there is no such submission, or no open dead letter of that kind.
+        IllegalTransition: the batch of a dead letter has failed (retry it), was cancelled, or is still at work.
+        PipelineInvalid: its pipeline no longer passes the check; nothing was changed.
+    """
+    opened = open_replays(workspace, submission_id, stage=stage, items=items, from_input=from_input)
+    return run_ready(workspace, opened[0].submission_id, engine=engine, events=events)
+
+
+def run_ready(
+    workspace: Workspace,
+    submission_id: str,
+    *,
+    engine: EngineName = "dagster",
+    events: Events | None = None,
+    plan: Plan | None = None,
+) -> Report:
+    """Run the batches of a submission that are ready, leaving failed ones alone, and report how it stands.
+
+    ``plan`` is what ``plan_to_run`` gave, if the caller has asked already.
+
+    Raises:
+        PipelineInvalid: its pipeline no longer passes the check; nothing was changed.
+    """
+    drain(workspace, submission_id, make_engine(workspace, engine), events, plan)
+    return report(workspace, submission_id)
+
+
 def make_engine(workspace: Workspace, name: EngineName) -> Engine:
     """Return an engine by name; Dagster is imported only for its own."""
     if name == "plain":
@@ -148,7 +223,8 @@ def report(workspace: Workspace, submission_id: str) -> Report:
     batches = tuple(ledger.batches(submission.id))
     results = [ledger.results(batch.id) for batch in batches]
     names = dict.fromkeys(name for found in results for name in found)
-    totals = tuple(_total([found[name] for found in results if name in found]) for name in names)
+    letters = Counter(one.stage for one in ledger.dead_letters(submission.id) if one.status != "resolved")
+    totals = tuple(_total([found[name] for found in results if name in found], letters[name]) for name in names)
     errors = tuple(
         f"{record.stage} ({record.batch_id}): {record.error}"
         for found in results
@@ -158,7 +234,7 @@ def report(workspace: Workspace, submission_id: str) -> Report:
     return Report(submission, batches, totals, errors)
 
 
-def _total(records: Sequence[StageRecord]) -> StageTotals:
+def _total(records: Sequence[StageRecord], dead_letters: int) -> StageTotals:
     counts: dict[str, float] = {}
     for record in records:
         for name, number in record.counts.items():
@@ -169,7 +245,7 @@ def _total(records: Sequence[StageRecord]) -> StageTotals:
         stage_type=records[0].stage_type,
         status=next(status for status in ("failed", "waiting", "completed") if status in statuses),
         counts=counts,
-        dead_letters=sum(record.dead_letters for record in records),
+        dead_letters=dead_letters,
         retries=sum(record.retries for record in records),
         duration=sum(record.duration for record in records),
     )

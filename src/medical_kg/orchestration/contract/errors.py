@@ -21,6 +21,7 @@
     │   │   └── StageTimeout       a call used up its policy's timeout_seconds
     │   ├── ItemRejected           this item cannot be processed: it becomes a dead letter
     │   ├── WorkerDied             the worker process of an isolated stage ended before its work
+    │   ├── TooManyFailed          more items of a batch failed than its pipeline allows
     │   ├── StageFailed            a stage of a batch failed (raised to whoever drives it)
     │   └── WaitTimedOut           a waiting stage reached its deadline
     ├── LedgerError                the durable record
@@ -209,6 +210,19 @@ class ItemRejected(StageError):
 
 class WorkerDied(StageError):
     """The worker process of an isolated stage ended before its work was done, by itself or at a limit."""
+
+
+class TooManyFailed(StageError):
+    """More items of a batch failed than ``max_failed_items`` of its pipeline allows."""
+
+    def __init__(self, batch_id: str, failed: int, allowed: int, limit: int | str, total: int | None) -> None:
+        """Name the batch, how many failed, how many may, the limit as written and what it is taken of."""
+        self.batch_id, self.failed, self.allowed, self.limit, self.total = batch_id, failed, allowed, limit, total
+        given = f"{limit} of {total}, that is {allowed}," if isinstance(limit, str) else str(limit)
+        super().__init__(
+            f"{failed} items of batch {batch_id} failed; max_failed_items allows {given} at most; mend the cause or "
+            "raise the limit, then retry the batch"
+        )
 
 
 class StageFailed(StageError):

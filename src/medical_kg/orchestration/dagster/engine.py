@@ -15,6 +15,7 @@ from medical_kg.orchestration.dagster.attach import driving, report_dead
 from medical_kg.orchestration.dagster.instance import dagster_home, open_instance
 from medical_kg.orchestration.dagster.naming import BATCH_TAG, GENERATION_TAG, SUBMISSION_TAG
 from medical_kg.orchestration.dagster.runtime import build_job
+from medical_kg.orchestration.ledger.transitions import check_not_cancelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,6 +58,7 @@ class DagsterEngine:
         """Run the batch's stages as ops.
 
         Raises:
+            BatchHeld: the batch was cancelled meanwhile.
             KeyboardInterrupt: Ctrl-C; Dagster had made a failed step of it.
             DagsterRunFailed: Dagster failed outside the work of a stage.
             LedgerError: another run took the batch over.
@@ -71,6 +73,7 @@ class DagsterEngine:
             logger.warning("%s", error)  # what stopped the batch is the failure of its stage
             return
         if not result.success and not _has_failed(run):
+            _check_not_cancelled(run)
             failures = [event.step_failure_data for event in result.get_step_failure_events()]
             if any(failure.error and failure.error.cls_name == INTERRUPTED for failure in failures):
                 raise KeyboardInterrupt
@@ -114,6 +117,10 @@ class DagsterEngine:
         if self._instance is not None:
             self._instance.dispose()
             self._instance = None
+
+
+def _check_not_cancelled(run: BatchRun) -> None:
+    check_not_cancelled(run.ledger.batch(run.batch.id))
 
 
 def _has_failed(run: BatchRun) -> bool:

@@ -6,15 +6,17 @@ bind inputs → reuse the checkpoint if its fingerprint still fits → guard →
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from medical_kg.orchestration.contract.errors import LedgerError, WaitTimedOut
+from medical_kg.orchestration.contract.errors import LedgerError, TooManyFailed, WaitTimedOut
 from medical_kg.orchestration.contract.foreign import said
 from medical_kg.orchestration.execution.batch import Outcome
+from medical_kg.orchestration.execution.budget import budget_of
 from medical_kg.orchestration.execution.calling import call, pull
 from medical_kg.orchestration.execution.fingerprint import fingerprint_of, rerun_note, why_not_reused
 from medical_kg.orchestration.execution.isolated import work
+from medical_kg.orchestration.execution.narrowing import narrowed, replayed_roots
 from medical_kg.orchestration.execution.sharing import handing
 from medical_kg.orchestration.execution.storing import Made, joined, store
 from medical_kg.orchestration.interruption import watched
@@ -137,6 +139,8 @@ class _Execution:
         except LedgerError as error:
             # The stage's own, or of a service it asked. If the batch is lost, the commit of this failure says so.
             return self.fail(error)
+        if self._metadata.mode == "stream" and run.batch.parent is not None:
+            made = narrowed(made, self._metadata.writes, replayed_roots(run), run.checkpoints)
         if made.overran:
             run.events.emit(CallOverran(**run.about(planned), calls=made.overran))
         if made.waiting is not None:
@@ -193,16 +197,19 @@ class _Execution:
         run, planned = self._batch_run, self._planned
         letters = [self._dead_letter(ident, failure) for ident, failure in _told_apart(made.failures)]
         record = self._record("completed", mark, outputs=made.outputs, counts=made.counts, dead_letters=len(letters))
-        run.ledger.commit(
-            record,
-            run.batch.generation,
-            dead_letters=letters,
-            notes=self._notes,
-            next_batch=None if made.cursor is None else NextBatch(cursor=made.cursor),
-        )
-        for letter in letters:
-            told = f"{letter.error}: {letter.message}"
-            run.events.emit(ItemDeadLettered(**run.about(planned), item_id=letter.item_id, error=told))
+        following = None if made.cursor is None else NextBatch(cursor=made.cursor)
+        try:
+            run.ledger.commit(
+                record,
+                run.batch.generation,
+                dead_letters=letters,
+                notes=self._notes,
+                next_batch=following,
+                budget=budget_of(run, planned, record),
+            )
+        except TooManyFailed as error:
+            return self.fail(error, letters, following)
+        self._tell_letters(letters)
         run.events.emit(
             StageCompleted(
                 **run.about(planned),
@@ -213,6 +220,12 @@ class _Execution:
             )
         )
         return Outcome(planned.name, "completed", record)
+
+    def _tell_letters(self, letters: Iterable[DeadLetter]) -> None:
+        run = self._batch_run
+        for letter in letters:
+            told = f"{letter.error}: {letter.message}"
+            run.events.emit(ItemDeadLettered(**run.about(self._planned), item_id=letter.item_id, error=told))
 
     def _dead_letter(self, ident: str, failure: Failure) -> DeadLetter:
         run = self._batch_run
@@ -228,12 +241,15 @@ class _Execution:
             at=run.clock.now(),
         )
 
-    def fail(self, error: BaseException) -> Outcome:
-        """Commit the stage's failure; the batch fails with it."""
+    def fail(
+        self, error: BaseException, letters: Sequence[DeadLetter] = (), following: NextBatch | None = None
+    ) -> Outcome:
+        """Commit the stage's failure; the batch fails with it, and nothing but the batch."""
         run, planned = self._batch_run, self._planned
         told = said(error)
-        record = self._record("failed", "", error=told)
-        run.ledger.commit(record, run.batch.generation, notes=self._notes)
+        record = self._record("failed", "", error=told, dead_letters=len(letters))
+        run.ledger.commit(record, run.batch.generation, dead_letters=letters, notes=self._notes, next_batch=following)
+        self._tell_letters(letters)
         run.events.emit(StageFailed(**run.about(planned), error=told))
         return Outcome(planned.name, "failed", record, error)
 

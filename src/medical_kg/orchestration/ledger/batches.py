@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, func, insert, select, update
 
-from medical_kg.orchestration.contract.errors import BatchHeld, RecordNotFound
+from medical_kg.orchestration.contract.errors import BatchHeld, IllegalTransition, RecordNotFound
 from medical_kg.orchestration.ledger import history
-from medical_kg.orchestration.ledger.contract import UNFINISHED, Batch, Status
+from medical_kg.orchestration.ledger.contract import LEGAL_MOVES, UNFINISHED, Batch, Status
 from medical_kg.orchestration.ledger.records import Held, held_of
 from medical_kg.orchestration.ledger.tables import BATCHES, SUBMISSIONS
 from medical_kg.orchestration.ledger.transitions import check_claim, check_move, claim_reason, submission_status
@@ -95,11 +95,44 @@ def open_next(connection: Connection, held: Held, cursor: str, now: float) -> No
     followers = select(BATCHES.c.id).where(BATCHES.c.tenant == tenant, BATCHES.c.follows == held.batch.id)
     if connection.execute(followers).first() is not None:
         return
-    siblings = (BATCHES.c.tenant == tenant, BATCHES.c.submission_id == submission_id)
-    last: int = connection.execute(select(func.max(BATCHES.c.ordinal)).where(*siblings)).scalar_one()
-    ident = _insert(connection, tenant, submission_id, ordinal=last + 1, now=now, cursor=cursor, follows=held.batch.id)
+    ident = _append(connection, held, now, cursor=cursor, follows=held.batch.id)
     write(connection, held, [history.Line("pending", f"follows {held.batch.id}", ident)], now=now)
     follow_batches(connection, held.tenant, submission_id, now)
+
+
+def open_replay(connection: Connection, held: Held, reason: str, *, actor: str, now: float) -> Batch:
+    """Open a batch whose parent is ``held``, ready at once, with the same place in the input."""
+    ident = _append(connection, held, now, cursor=held.batch.cursor, parent=held.batch.id)
+    write(connection, held, [history.Line("pending", reason, ident)], now=now, actor=actor)
+    follow_batches(connection, held.tenant, held.batch.submission_id, now)
+    return load(connection, ident).batch
+
+
+def to_cancel(connection: Connection, submission_id: str, status: Status, batch_id: str | None) -> list[Held]:
+    """Return the batches of a submission that can be cancelled, or the one that is named.
+
+    Raises:
+        RecordNotFound: the submission has no such batch.
+        IllegalTransition: nothing of it can be cancelled: it is finished.
+    """
+    found = of_submission(connection, submission_id)
+    if batch_id is not None:
+        wanted = next((held for held in found if held.batch.id == batch_id), None)
+        if wanted is None:
+            raise RecordNotFound(f"batch of submission {submission_id}", batch_id, [held.batch.id for held in found])
+        check_move(batch_id, wanted.batch.status, "cancelled")
+        return [wanted]
+    if left := [held for held in found if LEGAL_MOVES[held.batch.status]]:
+        return left
+    raise IllegalTransition(f"submission {submission_id}", status, "cancelled", ())
+
+
+def _append(connection: Connection, held: Held, now: float, **values: Any) -> str:
+    """Insert a batch after the last one of the submission."""
+    tenant, submission_id = held.tenant, held.batch.submission_id
+    siblings = (BATCHES.c.tenant == tenant, BATCHES.c.submission_id == submission_id)
+    last: int = connection.execute(select(func.max(BATCHES.c.ordinal)).where(*siblings)).scalar_one()
+    return _insert(connection, tenant, submission_id, ordinal=last + 1, now=now, **values)
 
 
 def _insert(connection: Connection, tenant: str, submission_id: str, *, ordinal: int, now: float, **values: Any) -> str:

@@ -166,7 +166,10 @@ class Wait(Row):
 
 
 class DeadLetter(Row):
-    """An item that a stage could not process; unique per submission, stage and item."""
+    """An item that a stage could not process; unique per submission, stage and item.
+
+    ``replaying``: a replay batch, its ``batch_id``, processes it again; once that is complete it is ``resolved``.
+    """
 
     submission_id: str
     batch_id: str
@@ -177,7 +180,7 @@ class DeadLetter(Row):
     message: str
     traceback: str = ""
     attempts: int = 1
-    status: Literal["open", "resolved"] = "open"
+    status: Literal["open", "replaying", "resolved"] = "open"
     at: float
 
 
@@ -207,6 +210,23 @@ class NextBatch(Row):
     """The batch that follows, opened in the transaction that commits a page; ``cursor`` is where it starts."""
 
     cursor: str
+
+
+class Budget(Row):
+    """How many input records of a batch may fail: ``limit`` as written, ``total`` what a percentage is taken of."""
+
+    limit: int | str
+    allowed: int
+    total: int | None = None
+
+
+class Replay(Row):
+    """Dead letters of one stage of the batch ``parent``, by item; ``records`` are the results that are taken over."""
+
+    parent: str
+    stage: str
+    items: tuple[str, ...]
+    records: tuple[StageRecord, ...] = ()
 
 
 class Ledger(Protocol):
@@ -271,6 +291,7 @@ class Ledger(Protocol):
         notes: Sequence[Note] = (),
         next_batch: NextBatch | None = None,
         wait: Wait | None = None,
+        budget: Budget | None = None,
     ) -> None:
         """Make a stage's result valid, in one transaction.
 
@@ -283,6 +304,8 @@ class Ledger(Protocol):
         Raises:
             StaleGeneration: another run has taken the batch over; nothing is changed.
             BatchHeld: no run is at work on the batch: it is pending, waiting, completed or cancelled.
+            TooManyFailed: with these dead letters the batch has more failed input records than the budget allows;
+                nothing is changed.
         """
 
     def note(self, batch_id: str, generation: int, stage: str | None, note: Note) -> None:
@@ -293,7 +316,11 @@ class Ledger(Protocol):
 
         Failed when any stage failed; waiting when any waits (``ready_at``: now if a condition already holds or a
         deadline has passed, else the nearest deadline, else None); completed when every stage completed; else pending
-        and ready at once (the run was cut short). The submission's status follows its batches.
+        and ready at once (the run was cut short). The submission's status follows its batches. When a replay batch
+        completes, those of its dead letters that did not fail again are resolved.
+
+        Raises:
+            BatchHeld: the batch was cancelled meanwhile.
         """
 
     def reopen(self, batch_id: str, actor: str) -> Batch:
@@ -303,11 +330,24 @@ class Ledger(Protocol):
         full time once more. The history keeps what was.
         """
 
-    def cancel(self, submission_id: str, actor: str) -> Submission:
-        """Cancel a submission's unfinished batches; a run that is at work on one is refused its next commit.
+    def replay(self, submission_id: str, wanted: Sequence[Replay], actor: str) -> list[Batch]:
+        """Open a replay batch for each, ready at once, in one transaction; their dead letters move to it.
+
+        A replay batch has its parent's cursor.
 
         Raises:
-            IllegalTransition: every batch is finished.
+            RecordNotFound: a dead letter is not there, or not open, in the batch that is named.
+            IllegalTransition: a parent is neither completed nor waiting.
+        """
+
+    def cancel(self, submission_id: str, actor: str, *, batch_id: str | None = None) -> Submission:
+        """Cancel a submission's unfinished batches, or one; a run that is at work on one is refused its next commit.
+
+        Their waits end, and nothing takes them up again.
+
+        Raises:
+            RecordNotFound: the submission has no such batch.
+            IllegalTransition: every batch, or that one, is finished.
         """
 
     def results(self, batch_id: str) -> dict[str, StageRecord]:

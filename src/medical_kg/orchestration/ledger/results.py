@@ -43,6 +43,8 @@ LETTERS_OF_STAGE = select(DEAD_LETTERS.c.item_id).where(
     DEAD_LETTERS.c.tenant == bindparam("of_tenant"),
     DEAD_LETTERS.c.batch_id == bindparam("of_batch"),
     DEAD_LETTERS.c.stage == bindparam("of_stage"),
+    # What a replay processes again stays until the replay is complete.
+    DEAD_LETTERS.c.status != "replaying",
 )
 DROP_LETTER = delete(DEAD_LETTERS).where(
     DEAD_LETTERS.c.tenant == bindparam("of_tenant"),

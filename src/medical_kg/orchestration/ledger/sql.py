@@ -8,24 +8,26 @@ from typing import TYPE_CHECKING
 from medical_kg.orchestration.contract import Clock, Signal, SystemClock
 from medical_kg.orchestration.contract.database import open_engine, reading, take_turn, writing
 from medical_kg.orchestration.contract.errors import IllegalTransition, RecordNotFound
-from medical_kg.orchestration.ledger import batches, history, results, signals, submissions
+from medical_kg.orchestration.ledger import batches, history, replays, results, signals, submissions
 from medical_kg.orchestration.ledger.contract import (
     LEGAL_MOVES,
     UNFINISHED,
     Batch,
+    Budget,
     DeadLetter,
     HistoryEntry,
     Ledger,
     NewSubmission,
     NextBatch,
     Note,
+    Replay,
     StageRecord,
     Submission,
     Wait,
 )
 from medical_kg.orchestration.ledger.records import submission_of
 from medical_kg.orchestration.ledger.schema import bring_up_to_date
-from medical_kg.orchestration.ledger.transitions import check_at_work, check_generation, verdict
+from medical_kg.orchestration.ledger.transitions import check_at_work, check_generation, check_not_cancelled, verdict
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -135,6 +137,7 @@ class SqlLedger:
         notes: Sequence[Note] = (),
         next_batch: NextBatch | None = None,
         wait: Wait | None = None,
+        budget: Budget | None = None,
     ) -> None:
         """See ``Ledger.commit``."""
         results.check_wait_given(record, given=wait is not None)
@@ -142,6 +145,8 @@ class SqlLedger:
             now = self._now()
             held = batches.load(connection, record.batch_id)
             check_at_work(held.batch, generation)
+            if budget is not None:
+                replays.check_budget(connection, held, record.stage, dead_letters, budget)
             results.keep(connection, held, record, notes, str(wait.condition) if wait else record.error or "", now)
             results.replace_dead_letters(connection, held, record.stage, dead_letters)
             if wait is not None:
@@ -165,6 +170,7 @@ class SqlLedger:
             now = self._now()
             held = batches.load(connection, batch_id)
             check_generation(held.batch, generation)
+            check_not_cancelled(held.batch)
             status, reason = verdict(results.of_batch(connection, batch_id), stages)
             if held.batch.status == status == "failed":
                 return held.batch
@@ -173,6 +179,7 @@ class SqlLedger:
                 ready_at = signals.wake_time(connection, held, now)
             if status == "completed":
                 signals.end_waits(connection, held)
+                replays.resolve(connection, held, now)
             actor, values = held.claimed_by, {"ready_at": ready_at, **batches.NO_LEASE}
             return batches.move(connection, held, status, reason, actor=actor, now=now, **values)
 
@@ -188,17 +195,19 @@ class SqlLedger:
             results.drop_failed(connection, held)
             return batches.move(connection, held, "pending", "retry", actor=actor, now=now, ready_at=now)
 
-    def cancel(self, submission_id: str, actor: str) -> Submission:
+    def replay(self, submission_id: str, wanted: Sequence[Replay], actor: str) -> list[Batch]:
+        """See ``Ledger.replay``."""
+        with writing(self._engine) as connection:
+            submissions.load(connection, submission_id)
+            return [replays.open_one(connection, submission_id, one, actor, self._now()) for one in wanted]
+
+    def cancel(self, submission_id: str, actor: str, *, batch_id: str | None = None) -> Submission:
         """See ``Ledger.cancel``."""
         with writing(self._engine) as connection:
             row = submissions.load(connection, submission_id)
-            open_ones = [
-                held for held in batches.of_submission(connection, submission_id) if LEGAL_MOVES[held.batch.status]
-            ]
-            if not open_ones:
-                raise IllegalTransition(f"submission {submission_id}", row["status"], "cancelled", ())
-            gone = {"ready_at": None, **batches.NO_LEASE}
-            for held in open_ones:
+            for held in batches.to_cancel(connection, submission_id, row["status"], batch_id):
+                signals.end_waits(connection, held)
+                gone = {"ready_at": None, **batches.NO_LEASE}
                 batches.move(connection, held, "cancelled", "cancelled", actor=actor, now=self._now(), **gone)
             return submission_of(submissions.load(connection, submission_id))
 

@@ -57,6 +57,16 @@ def check_at_work(batch: Batch, generation: int) -> None:
         raise BatchHeld(msg)
 
 
+def check_not_cancelled(batch: Batch) -> None:
+    """Refuse to settle a batch that was cancelled while its run was at work.
+
+    Raises:
+        BatchHeld: it was.
+    """
+    if batch.status == "cancelled":
+        raise BatchHeld(f"batch {batch.id} was cancelled; there is nothing left to do in it")
+
+
 def check_claim(batch: Batch, owner: str, *, now: float, generation: int | None, dead_owner: str | None) -> None:
     """Refuse a claim of a batch that somebody else holds or that is done.
 

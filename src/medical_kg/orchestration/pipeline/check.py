@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 NOT_ENFORCED: Mapping[str, str] = {
     "schedule": "nothing starts it by itself",
     "triggers": "no signal starts it",
-    "max_failed_items": "a batch goes on however many items fail",
 }
 """Fields of a pipeline that are accepted and checked but have no effect in this release."""
 
@@ -136,6 +135,7 @@ def _plan(
         conditions={gate.name: conditions[gate.name] for gate in spec.gates},
         batch_size=spec.batch_size,
         description=spec.metadata.description,
+        max_failed_items=spec.max_failed_items,
     )
 
 

@@ -55,7 +55,8 @@ class PlannedStage:
 class Plan:
     """A pipeline ready to run. ``stages`` is in topological order, ties in the order of the file.
 
-    ``digest`` is the sha256 of the file's text, ``path`` where it was read from.
+    ``digest`` is the sha256 of the file's text, ``path`` where it was read from, ``max_failed_items`` how many input
+    records of a batch may fail: a number, or a percentage such as ``"5%"``.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Plan:
     conditions: Mapping[str, NamedCondition]
     batch_size: int
     description: str = ""
+    max_failed_items: int | str | None = None
 
     def stage(self, name: str) -> PlannedStage:
         """Return a stage by name; raises ``KeyError``."""

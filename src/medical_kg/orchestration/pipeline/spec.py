@@ -123,7 +123,8 @@ class PipelineSpec(Model):
         default=DEFAULT_BATCH_SIZE, strict=True, ge=1, le=1_000_000, description="Items that go through together."
     )
     max_failed_items: Annotated[int | str, BeforeValidator(_count_or_percent)] | None = Field(
-        default=None, description="Failed items a batch may have, as a number or a percentage such as '5%'."
+        default=None,
+        description="How many input records of a batch may fail before it fails, as a number or a percentage such as '5%'.",
     )
     schedule: Text | None = Field(default=None, description="When to run by itself, as a cron line.")
     triggers: list[TriggerSpec] = Field(default_factory=list, description="Signals that start it.")
