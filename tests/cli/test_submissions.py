@@ -181,3 +181,33 @@ def test_a_workspace_tells_what_it_holds(cli: Cli, waiting: str, here: Path) -> 
 def test_passwords_are_not_shown(url: str, shown: str) -> None:
     """A database's password never reaches the output."""
     assert without_password(url) == shown
+
+
+def test_what_is_cancelled_or_not_failed_is_told_so(cli: Cli, waiting: str) -> None:
+    """``cancel`` ends what waits, once; ``retry`` and ``replay`` say why they have nothing to do."""
+    assert cli("submissions", "retry", waiting).exit_code == 2
+    assert "cannot go from waiting to retried" in cli("submissions", "retry", waiting).stderr
+    done = cli("submissions", "cancel", waiting, "1", "--json")
+    assert json.loads(done.stdout)["submission"]["status"] == "cancelled"
+    assert json.loads(done.stdout)["cancelled"] == [f"{waiting}-0001"]
+    again = cli("submissions", "cancel", waiting)
+    assert (again.exit_code, "cannot go from cancelled to cancelled" in again.stderr) == (2, True)
+    assert cli("submissions", "retry", waiting, "7").exit_code == 2
+
+
+def test_a_dead_letter_is_replayed_once_its_file_is_mended(cli: Cli, waiting: str, notes: Path) -> None:
+    """``replay --from-input`` reads it again; the letter is resolved and a second replay has nothing to do."""
+    letters = json.loads(cli("submissions", "dead-letters", waiting, "--json").stdout)
+    front = (
+        "<front><article-meta><title-group><article-title>Aspirin</article-title></title-group></article-meta></front>"
+    )
+    (notes / "odd.bin").write_text(f"<article>{front}<body><p>It helps.</p></body></article>", encoding="utf-8")
+    words = ("submissions", "replay", waiting, "--stage", letters[0]["stage"], "--item", letters[0]["item_id"])
+    report = json.loads(cli(*words, "--from-input", "--engine", "plain", "--json").stdout)
+    assert [one["parent"] for one in report["batches"]] == [None, f"{waiting}-0001"]
+    letters = json.loads(cli("submissions", "dead-letters", waiting, "--json").stdout)
+    assert [one["status"] for one in letters] == ["replaying"]
+    assert report["stages"][0]["counts"] == {"payloads": 3}
+    assert cli(*words, "--engine", "plain").exit_code == 2
+    human = cli("submissions", "cancel", waiting).stdout
+    assert human.startswith(f"submission {waiting} cancelled; cancelled: {waiting}-0001, {waiting}-0002")

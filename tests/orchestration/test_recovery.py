@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from support import DIAMOND, GATED, Shout, Tally, Word, make_workspace
@@ -132,7 +132,7 @@ def test_a_changed_stage_before_the_failed_one_runs_again(tmp_path: Path) -> Non
 
 
 class Shelf:
-    texts: dict[str, str] = {}
+    texts: ClassVar[dict[str, str]] = {}
 
 
 def shelf_stage() -> type[Any]:

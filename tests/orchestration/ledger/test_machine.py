@@ -151,6 +151,9 @@ class LedgerMachine(RuleBasedStateMachine):
                 self.ledger.settle(batch_id, generation, STAGES)
         elif model.status == status == "failed":
             assert self.ledger.settle(batch_id, generation, STAGES).status == "failed"
+        elif model.status == "cancelled":
+            with pytest.raises(BatchHeld):
+                self.ledger.settle(batch_id, generation, STAGES)
         elif model.status == "failed" or status not in LEGAL_MOVES[model.status]:
             with pytest.raises(IllegalTransition):
                 self.ledger.settle(batch_id, generation, STAGES)
@@ -182,6 +185,17 @@ class LedgerMachine(RuleBasedStateMachine):
             self.ledger.cancel("s1", actor)
             for model in unfinished:
                 model.move("cancelled", actor, self.clock.time)
+
+    @rule(batch_id=ids, actor=OWNERS)
+    def cancel_one(self, batch_id: str, actor: str) -> None:
+        model, before = self.models[batch_id], self.unchanged()
+        if model.status in UNFINISHED:
+            self.ledger.cancel("s1", actor, batch_id=batch_id)
+            model.move("cancelled", actor, self.clock.time)
+            return
+        with pytest.raises(IllegalTransition):
+            self.ledger.cancel("s1", actor, batch_id=batch_id)
+        assert self.unchanged() == before
 
     @rule()
     def tell(self) -> None:

@@ -46,8 +46,8 @@ SHAPES = {
     "batch_size zero": HEAD + "batch_size: 0  #! MKG013\n" + FLOW,
     "batch_size as text": HEAD + 'batch_size: "2000"  #! MKG013\n' + FLOW,
     "batch_size true": HEAD + "batch_size: true  #! MKG013\n" + FLOW,
-    "max_failed_items negative": HEAD + "max_failed_items: -1  #! MKG013 MKG070\n" + FLOW,
-    "max_failed_items over all": HEAD + "max_failed_items: 101%  #! MKG013 MKG070\n" + FLOW,
+    "max_failed_items negative": HEAD + "max_failed_items: -1  #! MKG013\n" + FLOW,
+    "max_failed_items over all": HEAD + "max_failed_items: 101%  #! MKG013\n" + FLOW,
     "timeout zero": HEAD
     + FLOW
     + "  - {name: gate_g, type: gate}\ngates:\n  - {name: g, condition: {field: g, timeout_seconds: 0}}  #! MKG013",
@@ -197,7 +197,7 @@ WIRING = {
     + "  - {name: gate_g, type: gate, depends_on: [parse]}\n"
     + "gates:\n  - {name: g, resume_stage: parse, condition: {field: g}}  #! MKG062",
     "settings without effect": HEAD
-    + "schedule: 0 3 * * *  #! MKG070\nmax_failed_items: 5%  #! MKG070\ntriggers: [{signal: s}]  #! MKG070\n"
+    + "schedule: 0 3 * * *  #! MKG070\nmax_failed_items: 5%\ntriggers: [{signal: s}]  #! MKG070\n"
     + "stages:\n  - {name: ingest, type: ingest, policy: polite}  #! MKG070\n"
     + "  - {name: parse, type: parse, policy: polite, depends_on: [ingest]}",
 }

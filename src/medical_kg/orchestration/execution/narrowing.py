@@ -6,7 +6,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from medical_kg.orchestration.contract.state import type_names
 from medical_kg.orchestration.execution.fingerprint import fingerprint_of, why_not_reused
+from medical_kg.orchestration.isolation.remote import RemoteCodec
 from medical_kg.orchestration.ledger.contract import OutputRef
 
 if TYPE_CHECKING:
@@ -23,17 +25,35 @@ def replayed_roots(run: BatchRun) -> frozenset[str]:
     return frozenset(one.root or one.item_id for one in letters if one.batch_id == run.batch.id)
 
 
-def narrowed(made: Made, keys: Iterable[StateKey[Any]], roots: Collection[str], checkpoints: Checkpoints) -> Made:
+def narrowed(
+    made: Made, plan: Plan, keys: Iterable[StateKey[Any]], roots: Collection[str], checkpoints: Checkpoints
+) -> Made:
     """Return a pulled page without the records that are not to be replayed; it leads to no next batch."""
-    outputs = {key.name: narrow(key, made.outputs[key.name], roots, checkpoints) for key in keys}
+    outputs = {key.name: narrow(here(plan, key), made.outputs[key.name], roots, checkpoints) for key in keys}
     failures = [one for one in made.failures if (one.root or one.item_id) in roots]
     counts = {name: ref.items for name, ref in outputs.items() if ref.items is not None}
     return replace(made, outputs=outputs, counts=counts, failures=failures, cursor=None)
 
 
+def here(plan: Plan, key: StateKey[Any]) -> StateKey[Any]:
+    """Return a key that can be decoded in this process: that of another stage, where its own stage runs elsewhere.
+
+    Only one of the very same type will do: a reader may declare a plainer one, whose codec would leave fields out.
+    """
+    if not isinstance(key.codec, RemoteCodec):
+        return key
+    known = [one for stage in plan.stages for one in (*stage.type.metadata.read_keys, *stage.type.metadata.writes)]
+    named = (one for one in known if one == key and not isinstance(one.codec, RemoteCodec))
+    return next((one for one in named if type_names(one.item_type)[0] == type_names(key.item_type)[0]), key)
+
+
 def narrow(key: StateKey[Any], ref: OutputRef, roots: Collection[str] | None, checkpoints: Checkpoints) -> OutputRef:
-    """Return a stored value with only the items of these roots; whole where items have none, or ``roots`` is None."""
-    if roots is None or not key.is_list or key.root_of is None:
+    """Return a stored value with only the items of these roots.
+
+    Whole where items have none, where ``roots`` is None, and where no stage of this process can decode it: the replay
+    then does more than it must, which changes nothing in what comes of it.
+    """
+    if roots is None or not key.is_list or key.root_of is None or isinstance(key.codec, RemoteCodec):
         return ref
     assert key.codec is not None  # noqa: S101  # a state key always has one once it is made
     items = [item for item in key.codec.decode(checkpoints.get(ref.digest, ref.suffix)) if key.root_of(item) in roots]
@@ -59,7 +79,11 @@ def taken_over(
         if planned.name in again or former is None or former.status != "completed":
             continue
         if kept.keys() >= set(planned.depends_on) and _holds(planned, former, results, checkpoints):
-            kept[planned.name] = _narrowed_record(planned, former, kept, roots, checkpoints)
+            outputs = {
+                key.name: narrow(here(plan, key), former.outputs[key.name], roots, checkpoints)
+                for key in planned.type.metadata.writes
+            }
+            kept[planned.name] = _narrowed_record(planned, former, kept, outputs)
     return tuple(kept.values())
 
 
@@ -68,19 +92,14 @@ def _holds(
 ) -> bool:
     mark, parts = fingerprint_of(planned, _digests(planned, results))
     stream = planned.type.metadata.mode == "stream"
-    has = lambda ref: checkpoints.has(ref.digest, ref.suffix)  # noqa: E731  # a word for the next line
-    return not why_not_reused(former, mark, parts, stream=stream, has=has)
+    return not why_not_reused(
+        former, mark, parts, stream=stream, has=lambda ref: checkpoints.has(ref.digest, ref.suffix)
+    )
 
 
 def _narrowed_record(
-    planned: PlannedStage,
-    former: StageRecord,
-    kept: dict[str, StageRecord],
-    roots: Collection[str] | None,
-    checkpoints: Checkpoints,
+    planned: PlannedStage, former: StageRecord, kept: dict[str, StageRecord], outputs: dict[str, OutputRef]
 ) -> StageRecord:
-    keys = planned.type.metadata.writes
-    outputs = {key.name: narrow(key, former.outputs[key.name], roots, checkpoints) for key in keys}
     mark, parts = fingerprint_of(planned, _digests(planned, kept))
     # Its figures are the parent's; here it adds none.
     none: dict[str, Any] = {"counts": {}, "retries": 0, "dead_letters": 0, "finished_at": former.started_at}

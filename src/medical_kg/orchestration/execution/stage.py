@@ -140,7 +140,7 @@ class _Execution:
             # The stage's own, or of a service it asked. If the batch is lost, the commit of this failure says so.
             return self.fail(error)
         if self._metadata.mode == "stream" and run.batch.parent is not None:
-            made = narrowed(made, self._metadata.writes, replayed_roots(run), run.checkpoints)
+            made = narrowed(made, run.plan, self._metadata.writes, replayed_roots(run), run.checkpoints)
         if made.overran:
             run.events.emit(CallOverran(**run.about(planned), calls=made.overran))
         if made.waiting is not None:
