@@ -56,6 +56,11 @@ def examples() -> list[tuple[MedicalKGError, int, str]]:
         (errors.TransientError("x", retry_after=3), 1, "x"),
         (errors.StageTimeout("x"), 1, "x"),
         (errors.ItemRejected("x"), 1, "x"),
+        (
+            errors.TooManyFailed("b", 3, 2, "5%", 40),
+            1,
+            "3 items of batch b failed; max_failed_items allows 5% of 40, that is 2",
+        ),
         (errors.StageFailed("s", "b", "r"), 1, "stage 's' of batch b failed: r"),
         (errors.WaitTimedOut("x"), 1, "x"),
         (errors.LedgerError("x"), 1, "x"),
