@@ -11,6 +11,7 @@ from support import DIAMOND, GATED, Shout, Tally, Word, make_workspace
 from medical_kg.orchestration import api
 from medical_kg.orchestration.contract import Page
 from medical_kg.orchestration.contract.errors import BatchHeld, IllegalTransition, RecordNotFound
+from medical_kg.orchestration.ledger.contract import Replay
 from medical_kg.orchestration.recovery import cancel
 from medical_kg.orchestration.workspace import Workspace
 
@@ -260,3 +261,28 @@ def test_a_batch_cancelled_after_its_last_commit_is_not_settled(tmp_path: Path) 
     cancel(workspace, ident)
     with pytest.raises(BatchHeld, match="was cancelled"):
         workspace.ledger.settle(claimed.id, claimed.generation, [])
+
+
+def test_a_replay_names_its_dead_letters_rightly_or_opens_nothing(tmp_path: Path) -> None:
+    """A parent of another submission and an item that is not open are refused, with all that was asked along."""
+    workspace = make_workspace(tmp_path, DIAMOND)
+    ident = api.submit(workspace, "diamond", engine="plain").submission.id
+    good = Replay(parent=f"{ident}-0002", stage="shout", items=("w3",))
+    for wrong in (Replay(parent=f"{ident}-0001", stage="shout", items=("w0",)), good):
+        with pytest.raises(RecordNotFound, match="no open dead letter of stage shout"):
+            workspace.ledger.replay(ident, [good, wrong], "me")
+    assert letters(workspace, ident) == {"w3": ("open", 1, "0002")}
+    other = api.submit(workspace, "diamond", engine="plain").submission.id
+    with pytest.raises(RecordNotFound, match="no batch of submission"):
+        workspace.ledger.replay(other, [good], "me")
+    assert len(workspace.ledger.batches(other)) == 3
+
+
+def test_a_stage_that_the_pipeline_has_no_more_cannot_be_replayed(tmp_path: Path) -> None:
+    """The file as it is now decides; the message names the stages that there are."""
+    workspace = make_workspace(tmp_path, DIAMOND)
+    ident = api.submit(workspace, "diamond", engine="plain").submission.id
+    edit(workspace, "name: shout,", "name: cry,")
+    edit(workspace, "[shout, whisper]", "[cry, whisper]")
+    with pytest.raises(RecordNotFound, match="no stage of pipeline diamond 'shout'"):
+        api.replay(workspace, ident, engine="plain")

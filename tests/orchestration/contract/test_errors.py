@@ -59,7 +59,10 @@ def examples() -> list[tuple[MedicalKGError, int, str]]:
         (
             errors.TooManyFailed("b", 3, 2, "5%", 40),
             1,
-            "3 items of batch b failed; max_failed_items allows 5% of 40, that is 2",
+            (
+                "3 items of batch b failed; max_failed_items allows 5% of 40, that is 2, at most; "
+                "mend the cause or raise the limit, then retry the batch"
+            ),
         ),
         (errors.StageFailed("s", "b", "r"), 1, "stage 's' of batch b failed: r"),
         (errors.WaitTimedOut("x"), 1, "x"),

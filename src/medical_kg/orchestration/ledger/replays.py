@@ -73,8 +73,6 @@ def check_budget(connection: Connection, held: Held, stage: str, letters: Sequen
     Raises:
         TooManyFailed: it names the figures.
     """
-    if not letters:
-        return
     record = func.coalesce(DEAD_LETTERS.c.root, DEAD_LETTERS.c.item_id)
     others = select(record).where(*_of(held), DEAD_LETTERS.c.stage != stage, DEAD_LETTERS.c.status == "open")
     failed = set(connection.execute(others).scalars()) | {letter.root or letter.item_id for letter in letters}
