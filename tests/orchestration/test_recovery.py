@@ -6,21 +6,28 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from support import DIAMOND, GATED, Shout, Tally, Word, make_workspace
+from postgres_server import PostgresServer
+from support import DIAMOND, GATED, WORDS, Config, Shout, Tally, Word, make_workspace
 
 from medical_kg.orchestration import api
-from medical_kg.orchestration.contract import Page
+from medical_kg.orchestration.contract import Page, Stage, StageMetadata
 from medical_kg.orchestration.contract.errors import BatchHeld, IllegalTransition, RecordNotFound
 from medical_kg.orchestration.ledger.contract import Replay
 from medical_kg.orchestration.recovery import cancel
 from medical_kg.orchestration.workspace import Workspace
 
-ENGINES = ["plain", "dagster"]
+ENGINES: list[api.EngineName] = ["plain", "dagster"]
 
 
-@pytest.fixture(params=ENGINES)
-def engine(request: pytest.FixtureRequest) -> api.EngineName:
-    return request.param  # type: ignore[no-any-return]  # pytest does not know the parameters' type
+@pytest.fixture(params=[*ENGINES, "postgres"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> api.EngineName:
+    """Either engine on SQLite, and the plain one on Postgres."""
+    if request.param != "postgres":
+        return request.param  # type: ignore[no-any-return]  # pytest does not know the parameters' type
+    server: PostgresServer = request.getfixturevalue("postgres")
+    settings = f'[workspace]\ndatabase_url = "{server.url(server.database())}"\n'
+    (tmp_path / "medical_kg.toml").write_text(settings, encoding="utf-8")
+    return "plain"
 
 
 def edit(workspace: Workspace, old: str, new: str) -> None:
@@ -90,11 +97,11 @@ def test_both_engines_tell_a_replay_alike(tmp_path: Path) -> None:
         workspace = make_workspace(
             tmp_path / name, DIAMOND.replace("batch_size: 2", "batch_size: 2\nmax_failed_items: 0")
         )
-        ident = api.submit(workspace, "diamond", engine=name).submission.id  # type: ignore[arg-type]  # one of the two
+        ident = api.submit(workspace, "diamond", engine=name).submission.id
         edit(workspace, "max_failed_items: 0", "max_failed_items: 1")
-        api.retry(workspace, ident, engine=name)  # type: ignore[arg-type]  # as above
+        api.retry(workspace, ident, engine=name)
         edit(workspace, BAD, "bad: []")
-        assert api.replay(workspace, ident, engine=name).dead_letters == 0  # type: ignore[arg-type]  # as above
+        assert api.replay(workspace, ident, engine=name).dead_letters == 0
         told.append(story(workspace, ident))
     assert told[0] == told[1]
 
@@ -180,6 +187,26 @@ def test_the_budget_fails_its_batch_and_not_the_submission(tmp_path: Path, engin
         api.replay(workspace, ident, engine=engine)
     edit(workspace, "49%", "50%")
     assert api.retry(workspace, ident, engine=engine).submission.status == "completed"
+
+
+class Listed(Stage[Config]):
+    """Gives the words without a stream."""
+
+    metadata = StageMetadata(
+        stage_type="listed", version="1.0", description="Lists.", writes=(WORDS,), config_model=Config
+    )
+
+    def run(self, ctx: Any, **reads: Any) -> list[Word]:
+        return [Word(id=f"w{n}", root=f"w{n}") for n in range(4)]
+
+
+@pytest.mark.parametrize(("share", "status"), [("25%", "completed"), ("24.9%", "failed")])
+def test_without_a_stream_a_share_is_of_what_the_stage_processed(tmp_path: Path, share: str, status: str) -> None:
+    """No limit is left out of account because nothing was pulled."""
+    text = DIAMOND.replace("type: feed, config: {number: 5}", "type: listed")
+    text = text.replace("batch_size: 2", f"max_failed_items: {share}")
+    report = api.submit(make_workspace(tmp_path, text, listed=Listed), "diamond", engine="plain")
+    assert report.submission.status == status
 
 
 def test_a_feed_that_fails_by_the_budget_opens_the_next_batch(tmp_path: Path) -> None:

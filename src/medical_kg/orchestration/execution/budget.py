@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def budget_of(run: BatchRun, planned: PlannedStage, record: StageRecord) -> Budget | None:
     """Return what the batch may have failing once ``record`` is committed; None where nothing limits it.
 
-    A percentage is taken of what the stream stage pulled for the batch, rejected records among it. A replay is not
-    limited: it holds nothing but what failed.
+    A percentage is taken of what the stream stage pulled for the batch, rejected records among it; where none has, of
+    what the stage itself gave and rejected. A replay is not limited: it holds nothing but what failed.
     """
     limit = run.plan.max_failed_items
     if limit is None or run.batch.parent is not None or not record.dead_letters:
@@ -25,13 +25,11 @@ def budget_of(run: BatchRun, planned: PlannedStage, record: StageRecord) -> Budg
     if isinstance(limit, int):
         return Budget(limit=limit, allowed=limit)
     stream = run.plan.stream
-    if stream is None:
-        return None
-    feed = record if stream.name == planned.name else run.ledger.results(run.batch.id).get(stream.name)
-    return None if feed is None else _share(limit, feed)
+    pulled = stream and stream.name != planned.name and run.ledger.results(run.batch.id).get(stream.name)
+    return _share(limit, pulled or record)
 
 
-def _share(limit: str, feed: StageRecord) -> Budget:
-    total = max((ref.items or 0 for ref in feed.outputs.values()), default=0) + feed.dead_letters
+def _share(limit: str, whole: StageRecord) -> Budget:
+    total = max((ref.items or 0 for ref in whole.outputs.values()), default=0) + whole.dead_letters
     allowed = int(Fraction(limit.strip().removesuffix("%").strip()) * total / 100)
     return Budget(limit=limit, allowed=allowed, total=total)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, func, insert, select, update
@@ -61,10 +62,11 @@ def load(connection: Connection, batch_id: str, *, wait: bool = True) -> Held:
     return held
 
 
-def lock_unfinished(connection: Connection, submission_id: str) -> None:
-    """Lock a submission's batches in their order, but for those that will not change any more."""
-    unfinished = (BATCHES.c.submission_id == submission_id, BATCHES.c.status.in_(UNFINISHED))
-    connection.execute(select(BATCHES.c.id).where(*unfinished).order_by(BATCHES.c.id).with_for_update()).all()
+def lock_unfinished(connection: Connection, submission_id: str, also: Iterable[str] = ()) -> None:
+    """Lock a submission's batches in their order, but for those that will not change any more; ``also`` names others."""
+    wanted = BATCHES.c.status.in_(UNFINISHED) | BATCHES.c.id.in_(list(also))
+    query = select(BATCHES.c.id).where(BATCHES.c.submission_id == submission_id, wanted)
+    connection.execute(query.order_by(BATCHES.c.id).with_for_update()).all()
 
 
 def of_submission(connection: Connection, submission_id: str) -> list[Held]:

@@ -198,7 +198,7 @@ class SqlLedger:
     def replay(self, submission_id: str, wanted: Sequence[Replay], actor: str) -> list[Batch]:
         """See ``Ledger.replay``."""
         with writing(self._engine) as connection:
-            submissions.load(connection, submission_id)
+            submissions.load(connection, submission_id, also=[one.parent for one in wanted])
             return [replays.open_one(connection, submission_id, one, actor, self._now()) for one in wanted]
 
     def cancel(self, submission_id: str, actor: str, *, batch_id: str | None = None) -> Submission:

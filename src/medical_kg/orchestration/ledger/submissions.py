@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from sqlalchemy import RowMapping, func, insert, select
@@ -44,13 +45,18 @@ def _unfinished(connection: Connection, new: NewSubmission) -> RowMapping | None
     return connection.execute(query).mappings().one_or_none()
 
 
-def load(connection: Connection, ident: str) -> RowMapping:
+def load(connection: Connection, ident: str, also: Iterable[str] = ()) -> RowMapping:
     """Return the row of exactly this submission; its batches and then it are locked where the database locks rows.
+
+    Args:
+        connection: a write transaction.
+        ident: which submission.
+        also: finished batches of it that are to be locked as well.
 
     Raises:
         RecordNotFound: there is no such submission.
     """
-    batches.lock_unfinished(connection, ident)
+    batches.lock_unfinished(connection, ident, also)
     query = select(SUBMISSIONS).where(SUBMISSIONS.c.id == ident).with_for_update()
     row = connection.execute(query).mappings().one_or_none()
     if row is None:
