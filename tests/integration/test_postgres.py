@@ -63,7 +63,8 @@ def test_the_guide_works_as_written(on_postgres: Any, postgres: PostgresServer) 
     assert "nothing found" not in done[1].stdout
     assert f"medical_kg@127.0.0.1:{postgres.port}/medical_kg" in done[2].stdout
     assert PASSWORD not in "".join(one.stdout + one.stderr for one in done)
-    assert list(on_postgres.root.glob("*.db")) == []
+    assert list(on_postgres.root.rglob("*.db")) == []
+    assert postgres.query("SELECT status FROM dagster.runs", "medical_kg") == [("SUCCESS",)]
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from medical_kg.orchestration.contract.errors import MedicalKGError, StorageError
 from medical_kg.orchestration.dagster.attach import driving, report_dead
-from medical_kg.orchestration.dagster.instance import dagster_home, open_instance
+from medical_kg.orchestration.dagster.instance import history_of, open_instance
 from medical_kg.orchestration.dagster.naming import BATCH_TAG, GENERATION_TAG, SUBMISSION_TAG
 from medical_kg.orchestration.dagster.runtime import build_job
 from medical_kg.orchestration.ledger.transitions import check_not_cancelled
@@ -106,9 +106,8 @@ class DagsterEngine:
         try:
             yield
         except DBAPIError as error:
-            home = dagster_home(self._workspace)
             raise StorageError(
-                f"Dagster's history in {home} cannot be written: {error.orig}; see that the disk has room and that this "
+                f"Dagster's history in {history_of(self._workspace)} cannot be written: {error.orig}; see that the disk has room and that this "
                 "user may write there, then go on with the submission: what was finished is kept"
             ) from error
 

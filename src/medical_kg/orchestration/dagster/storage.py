@@ -1,8 +1,7 @@
 """Dagster's event log of a workspace: one SQLite database, opened once.
 
 Dagster's default keeps a database per run and makes a SQLAlchemy engine per event, which was two thirds of the cost of
-a batch on Dagster. This one is for a workspace on one machine; where runs of many machines meet, name Dagster's
-Postgres storage in ``dagster.yaml`` instead.
+a batch on Dagster. This one is for a workspace on one machine; where the ledger is in Postgres, so is Dagster's history.
 """
 
 from __future__ import annotations

@@ -1,0 +1,58 @@
+"""Where Dagster's history is: in the workspace's folder, or in the Postgres database of its ledger."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import make_url
+from yaml import safe_load
+
+from medical_kg.orchestration.contract.errors import SettingsError
+from medical_kg.orchestration.dagster.instance import dagster_home, history_of, open_instance
+from medical_kg.orchestration.workspace import Workspace
+
+
+def named(folder: Path, url: str) -> Workspace:
+    (folder / "medical_kg.toml").write_text(f'[workspace]\ndatabase_url = "{url}"\n')
+    return Workspace(folder / "workspace")
+
+
+def test_beside_sqlite_it_is_in_the_folder(tmp_path: Path) -> None:
+    """Its settings name the workspace's folder, and nobody else may read them."""
+    workspace = Workspace(tmp_path / "workspace")
+    settings = dagster_home(workspace) / "dagster.yaml"
+    assert str(workspace.root) in safe_load(settings.read_text())["event_log_storage"]["config"]["base_dir"]
+    assert settings.stat().st_mode & 0o777 == 0o600
+    assert history_of(workspace) == str(workspace.root / "dagster")
+
+
+def test_beside_postgres_it_is_in_a_schema_of_its_own(tmp_path: Path, postgres: Any) -> None:
+    """The ledger's database has the history too; options of its URL are kept, and messages hide the password."""
+    url = postgres.emptied("dagster_history")
+    workspace = named(tmp_path, f"{url}?options=-clock_timeout%3D7s&application_name=mine")
+    with open_instance(workspace) as instance:
+        instance.add_dynamic_partitions("mine", ["one"])
+    with open_instance(workspace) as instance:
+        assert instance.get_dynamic_partitions("mine") == ["one"]
+    assert postgres.query("SELECT partition FROM dagster.dynamic_partitions", "dagster_history") == [("one",)]
+    assert postgres.query("SELECT 1 FROM pg_tables WHERE schemaname = 'public'", "dagster_history") == []
+    theirs = safe_load((dagster_home(workspace) / "dagster.yaml").read_text())["storage"]["postgres"]["postgres_url"]
+    assert make_url(theirs).query == {
+        "options": "-c search_path=dagster -clock_timeout=7s",
+        "application_name": "mine",
+    }
+    assert make_url(url).password not in history_of(workspace)
+    assert list(workspace.root.rglob("*.db")) == []
+
+
+def test_without_its_package_the_way_out_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What to install is in the message, before anything is written or any server is asked."""
+    monkeypatch.setitem(sys.modules, "dagster_postgres", None)
+    workspace = named(tmp_path, "postgresql://someone:secret@127.0.0.1:1/none")
+    with pytest.raises(SettingsError, match=r"pip install 'medical-kg\[postgres\]'") as caught:
+        dagster_home(workspace)
+    assert "secret" not in str(caught.value)
+    assert not workspace.root.exists()
