@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import sys
 import threading
@@ -234,6 +235,15 @@ def test_a_class_is_asked_for_the_method_of_its_mode(folder: Path) -> None:
     """What a class must define follows from its metadata alone; inheriting it is as good."""
     for name, base in (("base", Shout), ("derived", type("Derived", (Shout,), {}))):
         installed(folder).stages.add("shout", base, distribution=name)
+
+
+@pytest.mark.parametrize("lacking", ["kept", "forget"])
+def test_a_stage_that_keeps_things_can_be_asked(folder: Path, lacking: str) -> None:
+    """One that says so has both methods; without saying so it needs none."""
+    metadata = dataclasses.replace(Shout.metadata, keeps=True)
+    methods = {name: lambda *_: {} for name in ("kept", "forget") if name != lacking}
+    with pytest.raises(PluginBroken, match=rf"keeps=True is refused: the class must define {lacking}\(\)"):
+        installed(folder).stages.add("shout", type("Keeping", (Shout,), {"metadata": metadata, **methods}))
 
 
 def test_ctrl_c_is_not_the_plugin_s_fault(folder: Path) -> None:

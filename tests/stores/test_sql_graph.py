@@ -410,3 +410,15 @@ def test_content_outlives_the_connection(graph: SqlGraph, url: str) -> None:
     again = DatabaseStore(url).graph()
     assert again.counts() == {"nodes": 2, "edges": 1}
     again.close()
+
+
+def test_what_is_kept_of_a_root_is_counted_and_erased(graph: SqlGraph) -> None:
+    """Its statements and edges go, and nodes that only it speaks of; what others say stays."""
+    write(graph, 7, r1="mesh:A mesh:B", r2="mesh:A")
+    assert graph.kept("r1") == {"nodes": 3, "edges": 2}
+    assert graph.erase("r1") == {"nodes": 3, "edges": 2}
+    assert graph.erase("r1") == graph.kept("r1") == {"nodes": 0, "edges": 0}
+    assert graph.node("mesh:B") is None
+    assert (found := graph.node("mesh:A")) is not None
+    assert found.roots == 1
+    assert write(graph, 1, r1="mesh:B").refused == ()

@@ -366,3 +366,19 @@ def test_identity_is_kept_as_it_was(index: SqlIndex) -> None:
     one = Embedding(id="a#0", root="root:a", embedder=identity, vector=np.ones(2, np.float32))
     index.replace(documents, chunks, [one], version=1)
     assert index.embedder() == identity
+
+
+def test_what_is_kept_of_a_root_is_counted_and_erased(index: SqlIndex, url: str) -> None:
+    """Rows, words and the root's version go, those of others stay; erasing again finds nothing."""
+    one, two = records("one", "the zyxomma hums", "twice"), records("two", "the zyxomma rests")
+    for given in (one, two):
+        index.replace(*given, version=7)
+    assert index.kept("root:one") == {"documents": 1, "chunks": 2, "vectors": 2}
+    assert index.erase("root:one") == {"documents": 1, "chunks": 2, "vectors": 2}
+    assert index.erase("root:one") == index.kept("root:one") == {"documents": 0, "chunks": 0, "vectors": 0}
+    assert [hit.root for hit in index.search("zyxomma", None, limit=9, kind="text")] == ["root:two"]
+    with reading(open_engine(url)) as connection:
+        versions = connection.exec_driver_sql("select root, version from store_roots").all()
+    assert [tuple(row) for row in versions] == [("root:two", 7)]
+    # Nothing remembers it: even an older version may come again.
+    assert index.replace(*one, version=1).refused == ()

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from medical_kg.cli import INTERRUPTED, demo, dev, pipelines, plugins, run, submissions, workspace
+from medical_kg.cli import INTERRUPTED, demo, dev, documents, pipelines, plugins, run, submissions, workspace
 from medical_kg.cli.errors import asked_before_parsing, tell
 from medical_kg.cli.plugged import PluggedGroup
 from medical_kg.cli.state import LogFormat, State, state_of
@@ -105,5 +105,6 @@ run.add_to(app)
 dev.add_to(app)
 app.add_typer(pipelines.app, name="pipelines")
 app.add_typer(submissions.app, name="submissions")
+app.add_typer(documents.app, name=documents.NAME)
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(workspace.app, name="workspace")

@@ -46,6 +46,7 @@ def _of_stage(metadata: StageMetadata) -> dict[str, Any]:
         "items_per_call": metadata.items_per_call,
         "flat": metadata.flat or None,
         "cacheable": metadata.cacheable or None,
+        "keeps": metadata.keeps or None,
         "counts": list(counts_of(metadata)),
         "config": [asdict(field) for field in config_fields(metadata.config_model)],
     }

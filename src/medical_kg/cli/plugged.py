@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -57,9 +57,10 @@ def _unusable(name: str, error: MedicalKGError) -> TyperCommand:
     return TyperCommand(name, callback=refuse, help=note, short_help=note, context_settings=loose)
 
 
-def shadowed(claim: Claim, built_in: Container[str]) -> bool:
+def shadowed(claim: Claim, built_in: Mapping[str, Any]) -> bool:
     """Whether a command of a package has the name of a built-in one, and so cannot be called."""
-    return claim.origin.door == DOOR and claim.origin.name in built_in
+    own = built_in.get(claim.origin.name)
+    return claim.origin.door == DOOR and own is not None and not isinstance(own, ExtendedGroup)
 
 
 class PluggedGroup(TyperGroup):
@@ -81,6 +82,29 @@ class PluggedGroup(TyperGroup):
             return self.commands[cmd_name]
         installation = _installation(ctx)
         return load(installation, cmd_name) if cmd_name in names(installation) else None
+
+
+class ExtendedGroup(TyperGroup):
+    """A noun of ours to which the packages' command of the same name adds its sub-commands; ours come first."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return our sub-commands in their order, then those of the packages."""
+        own = list(self.commands)
+        others = self._others(ctx)
+        more = others.list_commands(ctx) if isinstance(others, TyperGroup) else ()
+        return own + [name for name in more if name not in self.commands]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a sub-command by name: ours, else a package's, else None."""
+        if cmd_name in self.commands:
+            return self.commands[cmd_name]
+        others = self._others(ctx)
+        # What cannot be used is no group, and says so itself.
+        return others.get_command(ctx, cmd_name) if isinstance(others, TyperGroup) else others
+
+    def _others(self, ctx: Any) -> Any:
+        installation = _installation(ctx)
+        return load(installation, str(self.name)) if self.name in names(installation) else None
 
 
 def _installation(ctx: Any) -> Installation:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from medical_kg.commands.contract import context_of
+from medical_kg.documents.ir import identifiers_like
 from medical_kg.orchestration.contract.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
 
     from medical_kg.documents.ir import Document, Section
     from medical_kg.stores.contract import IndexStore
-
-PREFIXES = ("nct:", "pmid:", "pmcid:", "doi:")
-"""Tried before an identifier that is given without one."""
 
 app = typer.Typer(help="Look at indexed documents.")
 
@@ -55,7 +53,7 @@ def find(index: IndexStore, ident: str) -> Document:
     Raises:
         UsageError: the index has no such document.
     """
-    for name in (ident, *(prefix + ident for prefix in PREFIXES)):
+    for name in identifiers_like(ident):
         if document := index.document(name):
             return document
     there = index.counts()["documents"]

@@ -105,3 +105,12 @@ class Document(Record):
     def text_of(self, block: Block) -> str:
         """Return the block's text."""
         return self.text[block.start : block.end]
+
+
+PREFIXES = ("nct:", "pmid:", "pmcid:", "doi:")
+"""Of identifiers, where people may leave them out."""
+
+
+def identifiers_like(name: str) -> tuple[str, ...]:
+    """Return the identifiers that somebody may mean by a name: itself, then with each prefix."""
+    return (name, *(prefix + name for prefix in PREFIXES))

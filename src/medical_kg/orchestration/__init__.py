@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from medical_kg.orchestration.registry import Installation, PluginSettings, Registry
     from medical_kg.orchestration.submissions import open_submission
     from medical_kg.orchestration.telemetry.events import Events
+    from medical_kg.orchestration.traces.story import Story, trace
     from medical_kg.orchestration.workspace import Workspace
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "PluginSettings",
     "Registry",
     "Report",
+    "Story",
     "Workspace",
     "backup",
     "cancel",
@@ -57,6 +59,7 @@ __all__ = [
     "retry",
     "signal",
     "submit",
+    "trace",
     "verify_plugins",
 ]
 
@@ -73,6 +76,7 @@ _HOMES = {
     "medical_kg.orchestration.registry": ("Installation", "PluginSettings", "Registry"),
     "medical_kg.orchestration.submissions": ("open_submission",),
     "medical_kg.orchestration.telemetry.events": ("Events",),
+    "medical_kg.orchestration.traces.story": ("Story", "trace"),
     "medical_kg.orchestration.workspace": ("Workspace",),
 }
 

@@ -68,6 +68,11 @@ class FileArea:
         except (OSError, ItemRejected) as error:
             raise StorageError(f"{safe_url(uri)} cannot be opened: {error}") from error
 
+    def path(self, uri: str) -> Path | None:
+        """Return where a stored file of this uri lies, or would lie; None for a uri that names no stored file."""
+        stored = STORED.fullmatch(uri)
+        return self._path(stored[1], stored[2]) if stored else None
+
     def _path(self, sha256: str, suffix: str) -> Path:
         return self._folder / sha256[:2] / f"{sha256}{suffix}"
 

@@ -59,6 +59,9 @@ T = TypeVar("T")
 
 ANY_DOOR = "any door"
 
+KEEPING = ("kept", "forget")
+"""The methods of a stage that keeps things."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -91,6 +94,9 @@ def accept_stage(claim: Claim, loaded: Any) -> StageType:
     method = method_of(metadata)
     if getattr(loaded, method) is getattr(Stage, method):
         raise MetadataError(plugin, "mode", metadata.mode, f"the class must define {method}()")
+    for needed in KEEPING if metadata.keeps else ():
+        if getattr(loaded, needed) is getattr(Stage, needed):
+            raise MetadataError(plugin, "keeps", metadata.keeps, f"the class must define {needed}()")
     return StageType(origin.name, loaded, metadata, origin)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from medical_kg import Model, PluginName, Stage, StageContext, StageMetadata, optional
+from medical_kg.documents.ir import identifiers_like
 from medical_kg.documents.keys import CHUNKS, DOCUMENTS, EMBEDDINGS, INDEX_RECEIPT, REMOVED
 from medical_kg.documents.records import IndexReceipt
 
@@ -54,14 +55,35 @@ class IndexStage(Stage[IndexConfig]):
         mode="batch",
         config_model=IndexConfig,
         output_counter=_count,
+        keeps=True,
         needs=("workspace", "plugins"),
     )
 
     def run(self, ctx: StageContext, **reads: Any) -> IndexReceipt:
         """Write the batch; any error of the store fails the stage."""
-        store = ctx.plugins.get("medical_kg.stores", self.config.store)(ctx.workspace.database_url)
-        with closing(store.index()) as index:
+        with closing(self._index(ctx)) as index:
             return self._write(ctx, index, **reads)
+
+    def kept(self, ctx: StageContext, root: str) -> Mapping[str, int]:
+        """Count the rows of a root."""
+        with closing(self._index(ctx)) as index:
+            return index.kept(root)
+
+    def forget(self, ctx: StageContext, root: str) -> Mapping[str, int]:
+        """Erase a root."""
+        with closing(self._index(ctx)) as index:
+            return index.erase(root)
+
+    def roots_named(self, ctx: StageContext, name: str) -> tuple[str, ...]:
+        """Find a document by any of its identifiers."""
+        with closing(self._index(ctx)) as index:
+            found = map(index.document, identifiers_like(name))
+            return tuple(dict.fromkeys(document.root for document in found if document))
+
+    def _index(self, ctx: StageContext) -> IndexStore:
+        store = ctx.plugins.get("medical_kg.stores", self.config.store)(ctx.workspace.database_url)
+        index: IndexStore = store.index()
+        return index
 
     def _write(
         self,

@@ -12,7 +12,7 @@ from medical_kg.documents.keys import CLAIMS, DOCUMENTS, ENTITIES, GRAPH_RECEIPT
 from medical_kg.documents.records import GraphReceipt
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from medical_kg.documents.ir import Document
     from medical_kg.documents.records import Claim, Entity, RemovedRoot
@@ -47,6 +47,7 @@ class KnowledgeGraphStage(Stage[KnowledgeGraphConfig]):
             "edges": output[GRAPH_RECEIPT].edges,
             "refused": output[GRAPH_RECEIPT].refused,
         },
+        keeps=True,
         needs=("plugins", "workspace"),
     )
 
@@ -74,6 +75,16 @@ class KnowledgeGraphStage(Stage[KnowledgeGraphConfig]):
             refused=len(refused),
             **written.rows,
         )
+
+    def kept(self, ctx: StageContext, root: str) -> Mapping[str, int]:
+        """Count what a root says."""
+        with closing(self._graph(ctx)) as graph:
+            return graph.kept(root)
+
+    def forget(self, ctx: StageContext, root: str) -> Mapping[str, int]:
+        """Erase what a root says."""
+        with closing(self._graph(ctx)) as graph:
+            return graph.erase(root)
 
     def _graph(self, ctx: StageContext) -> GraphStore:
         store = ctx.plugins.get(DOOR, self.config.store)(ctx.workspace.database_url)

@@ -108,6 +108,16 @@ class IndexStore(Protocol):
     def remove(self, roots: Iterable[str], *, version: int) -> Removed:
         """Remove all rows of these roots, but for those a newer version wrote; a later write must be as new."""
 
+    def kept(self, root: str) -> Mapping[str, int]:
+        """Return how many documents, chunks and vectors there are of a root."""
+
+    def erase(self, root: str) -> Mapping[str, int]:
+        """Remove everything of a root, its version too, so that no byte of it is left; returns what was removed.
+
+        Words in a full-text index are removed as well, not only marked. The default store leaves it to the engine to
+        give the database's own free pages back.
+        """
+
     def document(self, ident: str) -> Document | None:
         """Return a document by its id or any of its identifiers."""
 
@@ -137,6 +147,12 @@ class GraphStore(Protocol):
 
     def remove(self, roots: Iterable[str], *, version: int) -> Removed:
         """Remove all rows of these roots, but for those a newer version wrote; a later write must be as new."""
+
+    def kept(self, root: str) -> Mapping[str, int]:
+        """Return how many nodes a root speaks of, and how many edges it states."""
+
+    def erase(self, root: str) -> Mapping[str, int]:
+        """Remove everything of a root, its version too, and nodes that no other root speaks of; returns what it was."""
 
     def find(self, text: str, *, limit: int) -> list[Node]:
         """Return nodes whose id or identifier is this text, or whose name holds its words, best first."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from sqlalchemy import Column, Integer, MetaData, Table, TypeDecorator, inspect, select
+from sqlalchemy import Column, Integer, MetaData, Table, TypeDecorator, delete, inspect, select
 
 from medical_kg.orchestration.contract.database import WORDS, insert, open_engine, reading, take_turn, writing
 
@@ -104,6 +104,15 @@ def claim_roots(connection: Connection, half: str, roots: Iterable[str], version
     if rows:
         connection.execute(upsert, rows)
     return Claim(accepted, refused, {root: digest for root, (_, digest) in known.items() if digest})
+
+
+def drop_version(connection: Connection, half: str, root: str) -> None:
+    """Drop what is noted of a root: nothing then tells that it was ever there.
+
+    Call it first inside the transaction that deletes the rows: other writers of this half wait for its end.
+    """
+    take_turn(connection, f"store {half}")
+    connection.execute(delete(ROOTS).where(ROOTS.c.half == half, ROOTS.c.root == root))
 
 
 def _versions(connection: Connection, half: str, roots: Sequence[str]) -> dict[str, tuple[int, str]]:

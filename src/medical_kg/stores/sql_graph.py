@@ -42,7 +42,7 @@ from medical_kg.stores.graph_rows import (
     statement_rows,
     words,
 )
-from medical_kg.stores.sql import KEPT, claim_roots, in_groups, open_tables
+from medical_kg.stores.sql import KEPT, claim_roots, drop_version, in_groups, open_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -159,6 +159,20 @@ class SqlGraph:
             removed, touched = _delete_rows(connection, claim.accepted)
             _refresh_nodes(connection, touched)
         return Removed(len(removed), claim.refused)
+
+    def kept(self, root: str) -> Mapping[str, int]:
+        """Return how many nodes a root speaks of, and how many edges it states."""
+        with reading(self._engine) as connection:
+            return _standing(connection, [root])
+
+    def erase(self, root: str) -> Mapping[str, int]:
+        """Remove everything of a root, its version too, and nodes that no other root speaks of."""
+        with writing(self._engine) as connection:
+            drop_version(connection, HALF, root)
+            found = _standing(connection, [root])
+            _, touched = _delete_rows(connection, [root])
+            _refresh_nodes(connection, touched)
+        return found
 
     def find(self, text: str, *, limit: int) -> list[Node]:
         """Return nodes for a text: by id or identifier (with or without its prefix), then by name.

@@ -20,11 +20,11 @@ from medical_kg.documents.records import Chunk
 from medical_kg.orchestration.contract.database import reading, shown, writing
 from medical_kg.orchestration.contract.errors import SchemaTooNew
 from medical_kg.stores.contract import EmbedderMismatch, Hit, Removed, Written
-from medical_kg.stores.sql import claim_roots, in_groups, keep_digests, open_tables
+from medical_kg.stores.sql import claim_roots, drop_version, in_groups, keep_digests, open_tables
 from medical_kg.stores.sql_index_rows import RootRows, by_root
 from medical_kg.stores.sql_index_tables import CHUNKS, DOCUMENTS, IDENTIFIERS, META, METADATA, SCHEMA, VECTORS
 from medical_kg.stores.sql_index_words import full_text, telling_words
-from medical_kg.stores.sql_index_write import count_roots, delete_roots, insert_roots, stored_embedder
+from medical_kg.stores.sql_index_write import count_roots, delete_roots, insert_roots, rows_of, stored_embedder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -96,6 +96,22 @@ class SqlIndex:
                 delete_roots(connection, claim.accepted)
             keep_digests(connection, HALF, dict.fromkeys(claim.accepted, ""))
         return Removed(removed, claim.refused)
+
+    def kept(self, root: str) -> Mapping[str, int]:
+        """Return how many documents, chunks and vectors there are of a root."""
+        with reading(self._engine) as connection:
+            return rows_of(connection, root)
+
+    def erase(self, root: str) -> Mapping[str, int]:
+        """Remove everything of a root, words of the full-text index and the root's version too."""
+        with writing(self._engine) as connection:
+            drop_version(connection, HALF, root)
+            found = rows_of(connection, root)
+            if found["documents"]:
+                delete_roots(connection, [root])
+            # Also when there was nothing: words of rows that were removed before may still stand there.
+            full_text(connection).purge(connection)
+        return found
 
     def document(self, ident: str) -> Document | None:
         """Return a document by its id or any of its identifiers; of several its own id counts first."""

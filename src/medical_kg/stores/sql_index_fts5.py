@@ -38,6 +38,7 @@ ADD = text(
     "INSERT INTO index_text(rowid, title, section, text) "  # noqa: S608  # constants only
     f"SELECT key, title, section, text FROM index_text_source WHERE {ROOTS_GIVEN} ORDER BY key"
 )
+PURGE = text("INSERT INTO index_text(index_text) VALUES('optimize')")
 MATCH = text("SELECT rowid FROM index_text WHERE index_text MATCH :words ORDER BY bm25(index_text), rowid LIMIT :limit")
 
 
@@ -56,6 +57,10 @@ class Fts5:
     def drop(self, connection: Connection, roots: Sequence[str]) -> None:
         """Take back the words of these roots, read once more."""
         connection.execute(DROP, _given(roots))
+
+    def purge(self, connection: Connection) -> None:
+        """Merge all segments into one: what was deleted is a mark in a newer one until then."""
+        connection.execute(PURGE)
 
     def find(self, connection: Connection, words: Sequence[str], limit: int) -> list[int]:
         """Return the best by BM25."""

@@ -71,6 +71,9 @@ class TsVector:
     def drop(self, connection: Connection, roots: Sequence[str]) -> None:
         """Do nothing: words go with their chunks."""
 
+    def purge(self, connection: Connection) -> None:
+        """Do nothing: no words are kept apart from their row."""
+
     def find(self, connection: Connection, words: Sequence[str], limit: int) -> list[int]:
         """Return the best by the weighted sum of their ranks."""
         asked = [part for word in words for part in folded(word).split()]

@@ -36,6 +36,9 @@ class FullText(Protocol):
     def drop(self, connection: Connection, roots: Sequence[str]) -> None:
         """Let go of the chunks of these roots, whose rows are still there."""
 
+    def purge(self, connection: Connection) -> None:
+        """Remove the words that are only marked as gone."""
+
     def find(self, connection: Connection, words: Sequence[str], limit: int) -> list[int]:
         """Return the keys of the chunks with any of these words, best first."""
 

@@ -31,6 +31,21 @@ def count_roots(connection: Connection, roots: Sequence[str]) -> int:
     )
 
 
+def rows_of(connection: Connection, root: str) -> dict[str, int]:
+    """Return how many documents, chunks and vectors there are of a root."""
+    vectors = select(VECTORS.c.key).join(CHUNKS, CHUNKS.c.key == VECTORS.c.key)
+    queries = {"documents": select(DOCUMENTS.c.id), "chunks": select(CHUNKS.c.key), "vectors": vectors}
+    tables = {"documents": DOCUMENTS, "chunks": CHUNKS, "vectors": CHUNKS}
+    return {
+        name: int(
+            connection.execute(
+                select(func.count()).select_from(query.where(tables[name].c.root == root).subquery())
+            ).scalar_one()
+        )
+        for name, query in queries.items()
+    }
+
+
 def delete_roots(connection: Connection, roots: Sequence[str]) -> None:
     """Delete all rows of these roots; chunks, vectors and identifiers go with their documents."""
     full_text(connection).drop(connection, roots)

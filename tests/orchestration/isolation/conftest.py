@@ -24,6 +24,7 @@ TYPES = {
     "odd-pair": "Pair",
     "odd-handled": "Handled",
     "odd-sink": "Sink",
+    "odd-keeper": "Keeper",
     "odd-tally": "Tally",
     "odd-gate": "Gate",
 }

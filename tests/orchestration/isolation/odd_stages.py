@@ -198,6 +198,27 @@ class Sink(_Odd):
         do(self.config, item.id)
 
 
+class Keeper(_Odd):
+    """Keeps words in a file of the workspace, one a line."""
+
+    metadata = metadata("odd-keeper", reads=(WORDS,), keeps=True, needs=("workspace",))
+
+    def run(self, ctx: StageContext, **reads: Any) -> None:
+        (ctx.workspace.root / "kept.txt").write_text("".join(f"{word.root}\n" for word in reads["words"]))
+
+    def kept(self, ctx: StageContext, root: str) -> dict[str, int]:
+        do(self.config, "kept")
+        return {"lines": (ctx.workspace.root / "kept.txt").read_text().splitlines().count(root)}
+
+    def forget(self, ctx: StageContext, root: str) -> dict[str, int]:
+        found, path = self.kept(ctx, root), ctx.workspace.root / "kept.txt"
+        path.write_text("".join(f"{line}\n" for line in path.read_text().splitlines() if line != root))
+        return found
+
+    def roots_named(self, ctx: StageContext, name: str) -> list[str]:
+        return [line for line in (ctx.workspace.root / "kept.txt").read_text().splitlines() if name == f"the-{line}"]
+
+
 class Tally(_Odd):
     metadata = metadata(
         "odd-tally",

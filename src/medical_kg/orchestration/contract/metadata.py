@@ -47,6 +47,7 @@ class StageMetadata:
         flat: item mode only: one item gives any number of records.
         default_policy: the resilience policy used where the pipeline names none.
         cacheable: equal input and config always give equal output, so results may be kept per item.
+        keeps: it keeps something of its input outside of the engine, and can be told to forget it.
         needs: services it asks of the context, e.g. ``("signals", "files")``.
 
     Raises:
@@ -66,6 +67,7 @@ class StageMetadata:
     flat: bool = False
     default_policy: str | None = None
     cacheable: bool = False
+    keeps: bool = False
     needs: tuple[str, ...] = ()
     read_keys: tuple[StateKey[Any], ...] = field(init=False, repr=False)
     optional_keys: frozenset[StateKey[Any]] = field(init=False, repr=False)
@@ -116,7 +118,7 @@ class StageMetadata:
         per_call = self.items_per_call
         per_call_ok = per_call is None or (isinstance(per_call, int) and per_call >= 1 and per_call is not True)
         refuse(per_call_ok, "items_per_call", "must be a whole number from 1")
-        for name in ("flat", "cacheable"):
+        for name in ("flat", "cacheable", "keeps"):
             refuse(isinstance(getattr(self, name), bool), name, "must be True or False")
         if self.mode == "item":
             self._check_item_mode()

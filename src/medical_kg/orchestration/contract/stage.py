@@ -22,6 +22,8 @@ Rules of the house:
   replaced by the second call, not added to.
 * Raise ``TransientError`` for what may pass (the engine retries it), ``ItemRejected`` for an item that cannot be
   processed; any other exception is treated as permanent.
+* A stage that keeps things outside of the engine (a store, a remote service) says so by ``keeps=True`` and can be asked
+  what it ``kept`` of an input record and told to ``forget`` it.
 * Logging goes to ``ctx.logger``, time comes from ``ctx.clock``, long loops call ``ctx.check_timeout()``.
 """
 
@@ -66,6 +68,24 @@ class Stage(Generic[ConfigT]):
 
     def close(self) -> None:
         """Let go of what ``open`` took."""
+
+    # Of a stage that keeps things (``keeps=True``). It is open, and ``ctx`` is that of a batch that it has worked on.
+
+    def kept(self, ctx: StageContext, root: str) -> Mapping[str, int]:
+        """Return by name how many things are kept of an input record, e.g. ``{"chunks": 7}``; nothing is changed."""
+        raise NotImplementedError
+
+    def forget(self, ctx: StageContext, root: str) -> Mapping[str, int]:
+        """Remove whatever is kept of an input record, whichever submission brought it, and return how much it was.
+
+        Afterwards no byte of it may be left where it was kept. Called again, it finds nothing and returns zeros.
+        """
+        raise NotImplementedError
+
+    def roots_named(self, ctx: StageContext, name: str) -> Iterable[str]:
+        """Return the input records that go by a name, such as another identifier of the document; none by default."""
+        del ctx, name
+        return ()
 
     # Reads come by name. Beside ``**reads``, ``*args`` tells type checkers that a subclass may name its reads.
 

@@ -72,6 +72,8 @@ def _facts(metadata: StageMetadata) -> Iterator[tuple[str, str]]:
         yield "output", "one item may give any number of records"
     if metadata.cacheable:
         yield "cacheable", "equal input and config always give equal output"
+    if metadata.keeps:
+        yield "keeps", "what it writes to the outside; `documents forget` removes it there"
     own = f"`{metadata.default_policy}`" if metadata.default_policy else "`default`"
     yield "policy", f"{own}, unless the pipeline names one"
     yield "needs", "; ".join(f"`{name}` ({SERVICES.get(name, 'unknown')})" for name in metadata.needs) or "nothing"

@@ -19,7 +19,10 @@ from medical_kg.orchestration.registry import StageType
 if TYPE_CHECKING:
     from medical_kg.orchestration.isolation.environments import Host
 
-PLAIN = ("stage_type", "version", "description", "mode", "items_per_call", "flat", "default_policy", "cacheable")
+PLAIN = (
+    *("stage_type", "version", "description", "mode", "items_per_call", "flat"),
+    *("default_policy", "cacheable", "keeps"),
+)
 """Fields of the metadata that are told as they are."""
 
 

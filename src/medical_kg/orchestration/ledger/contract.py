@@ -7,10 +7,13 @@ changes a batch shows the generation it claimed; a commit under another generati
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from medical_kg.orchestration.contract import Condition, OnTimeout, Signal
 from medical_kg.orchestration.contract.model import Model
+
+if TYPE_CHECKING:
+    from medical_kg.orchestration.ledger.traces import LedgerTraces
 
 Status = Literal["pending", "running", "waiting", "completed", "failed", "cancelled"]
 StageStatus = Literal["completed", "failed", "waiting"]
@@ -373,6 +376,9 @@ class Ledger(Protocol):
 
     def history(self, submission_id: str) -> list[HistoryEntry]:
         """Return a submission's history, oldest first."""
+
+    def traces(self, tenant: str, root: str) -> LedgerTraces:
+        """Return a tenant's dead letters, attachments and ``seen`` entries of an input record."""
 
     def close(self) -> None:
         """Let go of the database."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from medical_kg.orchestration.contract import Clock, Signal, SystemClock
 from medical_kg.orchestration.contract.database import open_engine, reading, take_turn, writing
 from medical_kg.orchestration.contract.errors import IllegalTransition, RecordNotFound
-from medical_kg.orchestration.ledger import batches, history, replays, results, signals, submissions
+from medical_kg.orchestration.ledger import batches, history, replays, results, signals, submissions, traces
 from medical_kg.orchestration.ledger.contract import (
     LEGAL_MOVES,
     UNFINISHED,
@@ -31,6 +31,8 @@ from medical_kg.orchestration.ledger.transitions import check_at_work, check_gen
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
+
+    from medical_kg.orchestration.ledger.traces import LedgerTraces
 
 
 def open_ledger(url: str, *, clock: Clock | None = None) -> Ledger:
@@ -255,6 +257,11 @@ class SqlLedger:
         """See ``Ledger.history``."""
         with reading(self._engine) as connection:
             return history.read(connection, submission_id)
+
+    def traces(self, tenant: str, root: str) -> LedgerTraces:
+        """See ``Ledger.traces``."""
+        with reading(self._engine) as connection:
+            return traces.find(connection, tenant, root)
 
     def close(self) -> None:
         """See ``Ledger.close``."""

@@ -99,6 +99,7 @@ class Program:
             "describe": self._describe,
             "judge": self._judge,
             "run": self._run,
+            "ask": self._ask,
         }
         try:
             answer = answers[request["do"]](request, fds)
@@ -142,6 +143,10 @@ class Program:
 
     def _run(self, request: Message, fds: list[int]) -> Answer:
         return self._runner.run(self._type(request["type"]), request, fds)
+
+    def _ask(self, request: Message, fds: list[int]) -> Answer:
+        del fds
+        return self._runner.ask(self._type(request["type"]), request)
 
     def _type(self, name: str) -> StageType:
         return self._workspace.installation.stages.get(name)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from medical_kg.orchestration.contract import NamedCondition, Stage, StageContext
 from medical_kg.orchestration.execution.calling import Called, call, pull
+from medical_kg.orchestration.execution.keeping import plain
 from medical_kg.orchestration.execution.storing import load, store
 from medical_kg.orchestration.isolation.board import OPENING, WHOLE, Board, Spool
 from medical_kg.orchestration.isolation.errors import told
@@ -41,17 +42,30 @@ class Runner:
 
     def run(self, type_: StageType, request: Mapping[str, Any], fds: list[int]) -> dict[str, Any]:
         """Do what the request says; ``fds`` are board and spool."""
-        conditions = {name: NamedCondition.model_validate(one) for name, one in request["conditions"].items()}
-        config = type_.metadata.config_model.model_validate(request["config"])
-        config = type_.cls.configure(config, stage=request["context"]["stage"], conditions=conditions)
-        logging.getLogger().setLevel(request["log_level"])
-        ctx = self._context(type_, request, config, conditions)
+        config, ctx = self._asked(type_, request)
         board = Board(fds[0])
         try:
             called = self._call(type_, config, ctx, request, board, Spool(fds[1]))
         finally:
             board.close()
         return self._answer(type_, called)
+
+    def ask(self, type_: StageType, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask a stage that keeps things what it keeps, or tell it to forget."""
+        config, ctx = self._asked(type_, request)
+        stage = type_.cls(config)
+        stage.open(ctx)
+        try:
+            return {"value": plain(request["method"], getattr(stage, request["method"])(ctx, request["argument"]))}
+        finally:
+            stage.close()
+
+    def _asked(self, type_: StageType, request: Mapping[str, Any]) -> tuple[Any, StageContext]:
+        conditions = {name: NamedCondition.model_validate(one) for name, one in request["conditions"].items()}
+        config = type_.metadata.config_model.model_validate(request["config"])
+        config = type_.cls.configure(config, stage=request["context"]["stage"], conditions=conditions)
+        logging.getLogger().setLevel(request["log_level"])
+        return config, self._context(type_, request, config, conditions)
 
     def _call(
         self,

@@ -1,0 +1,32 @@
+"""Stages that keep things, asked where they live: in a worker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from medical_kg.orchestration import trace
+
+TEXT = """
+stages:
+  - {name: feed, type: odd-feed, config: {number: 3}}
+  - {name: keeper, type: odd-keeper, environment: process, depends_on: [feed], config: {doing: DOING}}
+"""
+
+
+def test_a_stage_in_an_environment_is_asked_there(place: Any) -> None:
+    """What it keeps, and by which names, is told by the worker."""
+    place.run(TEXT.replace("DOING", "{}"))
+    story = trace(place.workspace, "the-w1")
+    assert story.root == "w1"
+    assert [dict(one.kept) for one in story.kept] == [{"lines": 1}]
+
+
+@pytest.mark.parametrize(("doing", "told"), [("raise", "kept is bad"), ("kill", "did not survive kept()")])
+def test_a_worker_that_fails_to_answer_is_told(place: Any, doing: str, told: str) -> None:
+    """The story goes on without it."""
+    place.run(TEXT.replace("DOING", f"{{kept: {doing}}}"))
+    (kept,) = trace(place.workspace, "w1").kept
+    assert told in kept.problem
+    assert kept.kept == {}
