@@ -76,7 +76,7 @@ WITH_A_VALUE = [
 @pytest.fixture(scope="module")
 def validator(installed: Installation) -> Any:
     policies = load_policies(shipped_folder() / "resilience.yaml").by_name
-    made = schema(installed.stages, installed, policies, ["process", "gone"])
+    made = schema(installed.stages, installed, policies, ["limited", "process", "gone"])
     jsonschema.Draft202012Validator.check_schema(made)
     return jsonschema.Draft202012Validator(made)
 

@@ -13,12 +13,13 @@ from medical_kg import StageContext
 from medical_kg.formats.clinicaltrials import ClinicalTrialsFormat
 from medical_kg.formats.contract import Format
 from medical_kg.formats.jats import JatsFormat
+from medical_kg.formats.pdf import PdfFormat
 from medical_kg.formats.pubmed import PubMedFormat
 from medical_kg.formats.text import TextFormat
 from medical_kg.orchestration.contract.errors import PluginBroken
 
 FORMATS: Mapping[str, type[Format]] = {
-    one.name: one for one in (ClinicalTrialsFormat, JatsFormat, PubMedFormat, TextFormat)
+    one.name: one for one in (ClinicalTrialsFormat, JatsFormat, PdfFormat, PubMedFormat, TextFormat)
 }
 
 

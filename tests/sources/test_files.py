@@ -310,3 +310,15 @@ def test_a_pull_keeps_its_time(folder: Path, context: Context) -> None:
     ctx.start_call(0.0)
     with pytest.raises(StageTimeout):
         FilesSource({}).pull(ctx, None, 10)
+
+
+def test_native_formats_are_taken_only_when_named(tmp_path: Path, context: Context) -> None:
+    """A PDF among other files is told for what it is; with the format named, it is given unread."""
+    (tmp_path / "a.pdf").write_bytes(b"%PDF-1.7 broken")
+    (tmp_path / "b.txt").write_text("A note")
+    page = FilesSource({}).pull(context(tmp_path), None, 9)
+    assert [one.id for one in page.output] == ["file:b.txt"]
+    (refused,) = page.rejected
+    assert refused.reason.startswith("a.pdf: it is a PDF, which is read only")
+    (paper,) = FilesSource({"formats": ["pdf"]}).pull(context(tmp_path), None, 9).output
+    assert (paper.id, paper.format, paper.content) == ("file:a.pdf", "pdf", b"%PDF-1.7 broken")

@@ -6,12 +6,13 @@ import hashlib
 import json
 
 import pytest
+from handmade_pdfs import lines, pdf
 
 from medical_kg import Attachment
 from medical_kg.documents.build import DocumentBuilder
 from medical_kg.documents.ir import Document, Provenance
 from medical_kg.documents.records import Payload
-from medical_kg.orchestration.contract.errors import PluginNotFound
+from medical_kg.orchestration.contract.errors import PluginNotFound, UsageError
 from medical_kg.stages import parse as parse_module
 from medical_kg.stages.parse import CONVERTED, ParseStage
 from medical_kg.testing import FakeFiles, FakeSignals, run_stage
@@ -122,3 +123,12 @@ def test_a_converted_document_that_is_gone_is_told() -> None:
     assert [letter.item_id for letter in run.dead_letters] == [STUDY.id]
     assert "cannot be read: no file" in run.dead_letters[0].message
     assert len(run.output["documents"]) == 1
+
+
+def test_native_formats_are_read_in_a_worker_only() -> None:
+    """A file that may crash or hang the engine fails the stage, which says what to add to it."""
+    paper = Payload(id="file:a.pdf", format="pdf", content=pdf(lines("From the PDF")), provenance=PROVENANCE)
+    with pytest.raises(UsageError, match=r"format 'pdf' is read by native code.*add `environment: limited` to it"):
+        run_stage(ParseStage, payloads=[paper])
+    (document,) = run_stage(ParseStage, payloads=[paper], isolated=True).output["documents"]
+    assert document.text == "From the PDF"

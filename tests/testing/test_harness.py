@@ -285,7 +285,7 @@ def test_the_context() -> None:
     run_stage(Ask)
     plain = Ask.seen
     assert (plain.pipeline, plain.stage, plain.tenant, plain.sequence) == ("test", "some-type", "test", 1)
-    assert (plain.input, plain.conditions, plain.timed_out) == ({}, {}, False)
+    assert (plain.input, plain.conditions, plain.timed_out, plain.isolated) == ({}, {}, False, False)
     assert isinstance(plain.signals, FakeSignals)
     assert isinstance(plain.files, FakeFiles)
     assert isinstance(plain.plugins, Installation)
@@ -303,10 +303,11 @@ def test_the_context() -> None:
         clock=clock,
         sequence=9,
         timed_out=True,
+        isolated=True,
     )
     full = Ask.seen
     assert (full.stage, full.input, full.conditions) == ("mine", {"input": "x"}, {"n": condition})
-    assert (full.files, full.clock, full.sequence, full.timed_out) == (files, clock, 9, True)
+    assert (full.files, full.clock, full.sequence, full.timed_out, full.isolated) == (files, clock, 9, True, True)
     assert (full.config.number, set(full.services)) == (5, {"signals", "files", "plugins"})
 
 

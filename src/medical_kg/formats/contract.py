@@ -56,6 +56,12 @@ class Format:
     media_types: ClassVar[tuple[str, ...]] = ()
     last_resort: ClassVar[bool] = False
     """Whether it is asked only after all formats that are not a last resort."""
+    native: ClassVar[bool] = False
+    """Whether ``parse`` calls native code that a hostile file may crash or hang.
+
+    Stages then call it only in an environment (``ctx.isolated``), and sources take such files only when the format is
+    named. ``sniff`` and ``records`` are called anywhere.
+    """
 
     def sniff(self, head: bytes, filename: str) -> bool:
         """Whether a file that begins with ``head`` (at most ``HEAD_BYTES``) looks like this format."""

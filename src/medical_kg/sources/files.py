@@ -32,7 +32,8 @@ class FilesOptions(SourceOptions):
     """Options of the sources that read files.
 
     Attributes:
-        formats: only these formats (names behind the door ``medical_kg.formats``).
+        formats: only these formats (names behind the door ``medical_kg.formats``). Native ones, such as ``pdf``, are
+            taken only when named.
         glob: only files whose path matches, e.g. ``*.json``.
         max_file_bytes: the most bytes one file may have after unpacking.
     """
@@ -211,7 +212,9 @@ class FilesSource(Source):
         loaded: dict[str, Format] = {}
         for name in names:
             try:
-                loaded[name] = ctx.plugins.get(FORMATS, name)()
+                found = ctx.plugins.get(FORMATS, name)()
+                if name in self._wanted() or not found.native:
+                    loaded[name] = found
             except PluginError as error:
                 if name in self._wanted():
                     raise
@@ -225,7 +228,7 @@ class FilesSource(Source):
         return f"source {self.name!r} reads {', '.join(self._wanted())} here"
 
     def _nothing(self, ctx: StageContext, top: Path, rejected: list[Rejected]) -> str:
-        wanted = ", ".join(self._wanted() or ctx.plugins.names(FORMATS))
+        wanted = ", ".join(self._wanted() or self._formats(ctx))
         matching = f" matching {self.options.glob!r}" if self.options.glob else ""
         looked = f"{top}: found no record to read; looked for files{matching} of format {wanted}"
         if not rejected:

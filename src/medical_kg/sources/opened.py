@@ -18,7 +18,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 
 MAGIC = {
     b"PK\x03\x04": "a zip archive; unpack it first",
-    b"%PDF": "a PDF; convert it first, its text is not read here",
+    b"%PDF": "a PDF, which is read only by a source with the option formats: [pdf]",
     b"\x28\xb5\x2f\xfd": "Zstandard-compressed; unpack it first",
     b"\xfd7zXZ": "xz-compressed; unpack it first",
     b"BZh": "bzip2-compressed; unpack it first",

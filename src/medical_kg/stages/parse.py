@@ -11,6 +11,7 @@ from medical_kg import ItemRejected, NoConfig, Stage, StageContext, StageMetadat
 from medical_kg.documents.ir import Document
 from medical_kg.documents.keys import DOCUMENTS, PAYLOADS
 from medical_kg.formats.contract import DOOR
+from medical_kg.orchestration.contract.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +58,13 @@ class ParseStage(Stage[NoConfig]):
             return _converted_document(ctx, item, attachment)
         if item.format not in self._formats:
             self._formats[item.format] = ctx.plugins.get(DOOR, item.format)()
-        return self._formats[item.format].parse(item)
+        chosen = self._formats[item.format]
+        if chosen.native and not ctx.isolated:
+            raise UsageError(
+                f"stage {ctx.stage!r}: format {chosen.name!r} is read by native code, which a bad file may crash or hang; "
+                "run the stage in a worker process: add `environment: limited` to it"
+            )
+        return chosen.parse(item)
 
     def _attachments(self, ctx: StageContext) -> Mapping[str, Attachment]:
         # One look per batch, not per item: a batch's calls share one context.

@@ -57,6 +57,7 @@ class _Asked:
     clock: FakeClock = field(default_factory=FakeClock)
     sequence: int = 1
     timed_out: bool = False
+    isolated: bool = False
     cursor: str | None = None
     limit: int = 100
 
@@ -119,8 +120,8 @@ def run_stage(stage_type: type[Stage[Any]], config: Mapping[str, Any] | None = N
         keywords: one per key it reads (optional reads may be left out), and any of ``input`` (what ``ctx.input``
             holds), ``conditions`` (the pipeline's named conditions), ``services`` (in place of the fakes),
             ``stage_name``, ``workspace`` (a folder, e.g. ``tmp_path``, for stages that need one), ``policy``,
-            ``clock``, ``sequence``, ``timed_out``; for a stream stage ``cursor`` and ``limit``. Where a key read has
-            one of these names, the keyword gives the key.
+            ``clock``, ``sequence``, ``timed_out``, ``isolated``; for a stream stage ``cursor`` and ``limit``. Where a
+            key read has one of these names, the keyword gives the key.
 
     Raises:
         ContractError: a needed read is missing, or the stage broke its contract.
@@ -171,4 +172,5 @@ def _context(metadata: StageMetadata, name: str, config: Any, asked: _Asked) -> 
         services={need: services[need] for need in metadata.needs},
         clock=asked.clock,
         timed_out=asked.timed_out,
+        isolated=asked.isolated,
     )

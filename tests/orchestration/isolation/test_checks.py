@@ -10,7 +10,7 @@ import pytest
 
 from medical_kg.orchestration.contract.errors import SettingsError
 from medical_kg.orchestration.isolation import Environments, RemoteStageType
-from medical_kg.orchestration.isolation.environments import Environment
+from medical_kg.orchestration.isolation.environments import LIMITED_MB, Environment
 from medical_kg.orchestration.pipeline.catalog import Catalog
 from medical_kg.orchestration.workspace import Workspace
 
@@ -260,7 +260,7 @@ def test_interpreters_are_found_from_the_settings_file(tmp_path: Path) -> None:
     environments = Environments(
         {"a": Environment(python=Path("venv")), "b": Environment(python=Path(sys.executable))}, folder=tmp_path
     )
-    assert environments.names() == ("a", "b", "process")
+    assert environments.names() == ("a", "b", "limited", "process")
     assert (environments.host("a").python, environments.host("a").own) == (tmp_path / "venv" / "bin" / "python", False)
     assert (environments.host("b").own, environments.host("process").python) == (True, Path(sys.executable))
     with pytest.raises(KeyError):
@@ -272,3 +272,11 @@ def test_the_process_environment_may_have_limits(settings: Any) -> None:
     place = settings("[environments.process]\nmemory_mb = 512\n")
     assert place.workspace.environments.host("process").environment.memory_mb == 512
     assert place.workspace.settings("environments")["process"]["memory_mb"] == 512
+
+
+def test_the_limited_environment_is_always_there(settings: Any) -> None:
+    """It has a memory limit of its own, which the settings may change."""
+    assert Environments().host("limited").environment.memory_mb == LIMITED_MB
+    for text, memory_mb in (("memory_mb = 99", 99), ("timeout_seconds = 5.0", LIMITED_MB)):
+        place = settings(f"[environments.limited]\n{text}\n")
+        assert place.workspace.environments.host("limited").environment.memory_mb == memory_mb

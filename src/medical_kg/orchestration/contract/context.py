@@ -154,6 +154,7 @@ class StageContext:
         logger: carries the ids above with each record.
         clock: time; use it instead of ``time`` so that tests need not wait.
         timed_out: the stage waited past its deadline and was told to continue.
+        isolated: the call is made in a worker process, which may crash or hang without harm to others.
     """
 
     pipeline: str
@@ -169,6 +170,7 @@ class StageContext:
     services: Mapping[str, Any] = field(default_factory=dict)
     clock: Clock = field(default_factory=SystemClock)
     timed_out: bool = False
+    isolated: bool = False
     _deadline: float | None = None
 
     def service(self, name: str) -> Any:

@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     from medical_kg.orchestration.isolation.judging import Verdict
 
 PROCESS = "process"
-"""The environment that is always there: a process of the engine's own interpreter."""
+"""An environment that is always there: a process of the engine's own interpreter."""
+LIMITED = "limited"
+"""The same for what may eat memory, such as foreign files: ``LIMITED_MB`` unless the settings say otherwise."""
+LIMITED_MB = 2048
+ALWAYS = (LIMITED, PROCESS)
 
 
 class Environment(Model):
@@ -131,7 +135,9 @@ class Environments:
         self, settings: Mapping[str, Environment] | None = None, *, folder: Path | None = None, root: Path | None = None
     ) -> None:
         """Keep the settings; nothing is started."""
-        self._settings = {PROCESS: Environment(), **(settings or {})}
+        self._settings = {PROCESS: Environment(), LIMITED: Environment(), **(settings or {})}
+        limited = self._settings[LIMITED]
+        self._settings[LIMITED] = limited.model_copy(update={"memory_mb": limited.memory_mb or LIMITED_MB})
         self._folder, self._root = folder or Path(), root
         self._hosts: dict[str, Host] = {}
         self._lock = threading.Lock()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from medical_kg.orchestration.contract.errors import PluginError
 from medical_kg.orchestration.contract.refs import DOOR_KEY
+from medical_kg.orchestration.isolation.environments import ALWAYS
 from medical_kg.orchestration.pipeline.spec import PERCENT, PipelineSpec
 from medical_kg.orchestration.pipeline.stages import MAX_NAME, NAME, RESERVED, STAGE_NAME
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 END = r"(?![\s\S])"  # the end of the text in every dialect; `$` may stand before a last line break
 NULL = {"type": "null"}
-HERE = {"properties": {"environment": {"enum": ["process", None]}}}
+HERE = {"properties": {"environment": {"enum": [*ALWAYS, None]}}}
 """A stage of which this installation can tell the type: it is not run by another interpreter."""
 
 
@@ -30,7 +31,7 @@ def schema(
     stages: Registry[StageType],
     installation: Installation,
     policies: Iterable[str] = (),
-    environments: Iterable[str] = ("process",),
+    environments: Iterable[str] = ALWAYS,
 ) -> dict[str, Any]:
     """Return the JSON schema (draft 2020-12) of a pipeline file.
 

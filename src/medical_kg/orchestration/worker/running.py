@@ -134,6 +134,7 @@ class Runner:
             logger=logging.LoggerAdapter(logger, ids),
             conditions=conditions,
             services=services(type_.metadata.needs, self._workspace, self._channel),
+            isolated=True,
         )
 
     def _retried(self, attempt: int, delay: float, error: BaseException) -> None:
