@@ -29,7 +29,7 @@ from medical_kg.orchestration.telemetry.events import (
 BATCH = {"submission_id": "s1", "batch_id": "s1-0001", "at": 0.0}
 STAGE = {**BATCH, "stage": "parse", "stage_type": "parse"}
 EVENTS = [
-    BatchStarted(**BATCH, pipeline="p", generation=1),
+    BatchStarted(**BATCH, pipeline="p", generation=1, stages=8),
     StageStarted(**STAGE),
     CallRetried(**STAGE, attempt=1, delay=0.5, error="TransientError: busy"),
     CallOverran(**STAGE, calls=2),
@@ -70,7 +70,7 @@ def played(state: State, stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setenv("TERM", "xterm")
-    with shown(state, 8) as events:
+    with shown(state) as events:
         for event in EVENTS:
             events.emit(event)
     return stream.getvalue()

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def shown(state: State, stages: int) -> Iterator[Events]:
-    """Give the events that a run should tell, shown as the options ask; ``stages`` is how many a batch has."""
+def shown(state: State) -> Iterator[Events]:
+    """Give the events that a run should tell, shown as the options ask."""
     events = Events([log_event])
     if state.log_format == "json" or state.verbose:
         yield events  # the log tells everything
@@ -44,7 +44,7 @@ def shown(state: State, stages: int) -> Iterator[Events]:
         yield events
     elif sys.stderr.isatty():
         with _bars(state) as bars:
-            events.subscribe(Bars(bars, stages))
+            events.subscribe(Bars(bars))
             yield events
     else:
         events.subscribe(Lines(lambda line: typer.echo(line, err=True)))
@@ -93,18 +93,18 @@ class Lines:
 
 
 class Bars:
-    """A bar for the batch that is running, and a line above it for each stage that has ended."""
+    """A bar for each batch that is running, and a line above it for each stage that has ended."""
 
-    def __init__(self, progress: Progress, stages: int) -> None:
-        """Keep the display and how many stages a batch has."""
-        self._progress, self._stages = progress, stages
+    def __init__(self, progress: Progress) -> None:
+        """Keep the display."""
+        self._progress = progress
         self._tasks: dict[str, TaskID] = {}
 
     def __call__(self, event: Event) -> None:
         """Tell an event."""
         if isinstance(event, BatchStarted):
             self._tasks[event.batch_id] = self._progress.add_task(
-                f"batch {event.batch_id}", total=self._stages, stage=""
+                f"batch {event.batch_id}", total=event.stages, stage=""
             )
         elif isinstance(event, BatchSettled):
             self._progress.remove_task(self._tasks.pop(event.batch_id))

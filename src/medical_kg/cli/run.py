@@ -18,6 +18,9 @@ EngineChoice = Annotated[
     Literal["dagster", "plain"],
     typer.Option(help="What schedules the stages; the history of dagster is in its UI."),
 ]
+Workers = Annotated[
+    int, typer.Option(min=1, metavar="N", help="Run so many batches at a time, each in a process of its own.")
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 4 when there are dead letters.")]
 PLAN_COLUMNS = ("stage", "type", "reads", "policy", "config")
 
@@ -41,6 +44,7 @@ def run_pipeline(  # noqa: PLR0913  # one argument per option
         typer.Option("--set", metavar="STAGE.FIELD=VALUE", help="Change a stage's config; may be repeated."),
     ] = None,
     engine: EngineChoice = "dagster",
+    workers: Workers = 1,
     tenant: Annotated[str, typer.Option(help="Whose submission it is.")] = "default",
     strict: Strict = False,
     json: Json = False,
@@ -51,7 +55,8 @@ def run_pipeline(  # noqa: PLR0913  # one argument per option
     if dry_run:
         show_plan(state, load(state, pipeline, overrides))
         return
-    report = submit(state, pipeline, input=input, limit=limit, overrides=overrides, tenant=tenant, engine=engine)
+    asked = {"input": input, "limit": limit, "overrides": overrides, "tenant": tenant}
+    report = submit(state, pipeline, engine=engine, workers=workers, **asked)
     from medical_kg.cli.report import finish
 
     raise typer.Exit(finish(state, report, strict=strict))
@@ -70,7 +75,9 @@ def load(state: State, pipeline: str, overrides: dict[str, Any]) -> Plan:
     )
 
 
-def submit(state: State, pipeline: str, *, engine: Literal["dagster", "plain"], **asked: Any) -> Report:
+def submit(
+    state: State, pipeline: str, *, engine: Literal["dagster", "plain"], workers: int = 1, **asked: Any
+) -> Report:
     """Run a pipeline with progress on standard error, and return how it stands.
 
     Arguments and errors are those of ``medical_kg.orchestration.api.submit``.
@@ -78,14 +85,14 @@ def submit(state: State, pipeline: str, *, engine: Literal["dagster", "plain"], 
     from medical_kg.orchestration.submissions import open_submission
 
     submission = open_submission(state.place, pipeline, **asked)
-    return resume(state, submission.id, engine=engine)
+    return resume(state, submission.id, engine=engine, workers=workers)
 
 
-def resume(state: State, submission_id: str, *, engine: Literal["dagster", "plain"]) -> Report:
+def resume(state: State, submission_id: str, *, engine: Literal["dagster", "plain"], workers: int = 1) -> Report:
     """Go on with a submission with progress on standard error, and return how it stands."""
     from medical_kg.orchestration import api
 
-    return _shown(state, submission_id, partial(api.resume, engine=engine))
+    return _shown(state, submission_id, partial(api.resume, engine=engine, workers=workers))
 
 
 def run_ready(state: State, submission_id: str, *, engine: Literal["dagster", "plain"]) -> Report:
@@ -97,11 +104,10 @@ def run_ready(state: State, submission_id: str, *, engine: Literal["dagster", "p
 
 def _shown(state: State, submission_id: str, call: Callable[..., Report]) -> Report:
     from medical_kg.cli.progress import shown
-    from medical_kg.orchestration.runner import plan_of
 
     ident = state.place.ledger.submission(submission_id).id
     try:
-        with shown(state, len(plan_of(state.place, ident).stages)) as events:
+        with shown(state) as events:
             return call(state.place, ident, events=events)
     except KeyboardInterrupt:
         state.note(f"\nnothing that was finished is lost; go on with: {state.command('submissions', 'resume', ident)}")

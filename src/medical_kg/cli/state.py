@@ -131,6 +131,13 @@ class State:
 
         self.print(json.dumps(data, indent=2, default=str))
 
+    def print_json_line(self, data: Any) -> None:
+        """Print a part of a result as JSON on one line, at once, for who reads along."""
+        import json
+
+        self.print(json.dumps(data, default=str))
+        self.out.flush()
+
     def close(self) -> None:
         """Close the workspace if it was opened, and give standard output back."""
         while self._opened:

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import typer
 
 from medical_kg.cli.output import moment, plural
+from medical_kg.cli.resuming import resume_submissions
 from medical_kg.cli.run import EngineChoice, Strict, run_ready
-from medical_kg.cli.run import resume as resume_run
 from medical_kg.cli.state import Json, State, state_of
 from medical_kg.orchestration.contract.errors import RecordNotFound, UsageError
 
@@ -209,17 +209,7 @@ def _split(given: str) -> tuple[str, str]:
     return (item, uri) if equals and "://" not in item else ("", given)
 
 
-@app.command("resume")
-def resume_submission(
-    ctx: typer.Context, ident: Ident, *, engine: EngineChoice = "dagster", strict: Strict = False, json: Json = False
-) -> None:
-    """Go on with a submission: failed batches again, waiting ones whose time has come. Finished work is not repeated."""
-    from medical_kg.cli.report import finish
-
-    state = state_of(ctx, json=json)
-    report = resume_run(state, state.workspace.ledger.submission(ident).id, engine=engine)
-    raise typer.Exit(finish(state, report, strict=strict))
-
+app.command("resume")(resume_submissions)
 
 Numbered = Annotated[int | None, typer.Argument(metavar="[BATCH]", help="Only this batch, by its number.")]
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from medical_kg.orchestration.inspection.explain import Explanation, explain
     from medical_kg.orchestration.inspection.reference import plugin_page
     from medical_kg.orchestration.lock import lock_plugins, verify_plugins
+    from medical_kg.orchestration.ready import Ran, resume_all, watch
     from medical_kg.orchestration.recovery import cancel
     from medical_kg.orchestration.registry import Installation, PluginSettings, Registry
     from medical_kg.orchestration.submissions import open_submission
@@ -39,6 +40,7 @@ __all__ = [
     "Installation",
     "PipelineDiff",
     "PluginSettings",
+    "Ran",
     "Registry",
     "Report",
     "Story",
@@ -56,11 +58,13 @@ __all__ = [
     "replay",
     "report",
     "resume",
+    "resume_all",
     "retry",
     "signal",
     "submit",
     "trace",
     "verify_plugins",
+    "watch",
 ]
 
 _HOMES = {
@@ -73,6 +77,7 @@ _HOMES = {
     "medical_kg.orchestration.inspection.reference": ("plugin_page",),
     "medical_kg.orchestration.lock": ("lock_plugins", "verify_plugins"),
     "medical_kg.orchestration.recovery": ("cancel",),
+    "medical_kg.orchestration.ready": ("Ran", "resume_all", "watch"),
     "medical_kg.orchestration.registry": ("Installation", "PluginSettings", "Registry"),
     "medical_kg.orchestration.submissions": ("open_submission",),
     "medical_kg.orchestration.telemetry.events": ("Events",),

@@ -6,20 +6,19 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from medical_kg.orchestration.contract import Attachment, Signal
+from medical_kg.orchestration.crew import Dispatcher, EngineName, hire, make_engine
 from medical_kg.orchestration.ledger.contract import UNFINISHED, Batch, StageRecord, Submission
 from medical_kg.orchestration.recovery import open_replays, reopen
-from medical_kg.orchestration.runner import Engine, PlainEngine, drain, plan_to_run
+from medical_kg.orchestration.runner import drain, plan_to_run
 from medical_kg.orchestration.submissions import open_submission, this_actor
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.pipeline.plan import Plan
     from medical_kg.orchestration.telemetry.events import Events
     from medical_kg.orchestration.workspace import Workspace
-
-EngineName = Literal["dagster", "plain"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,7 @@ class Report:
         return sum(stage.dead_letters for stage in self.stages)
 
 
-def submit(
+def submit(  # noqa: PLR0913  # one argument per choice
     workspace: Workspace,
     pipeline: str,
     *,
@@ -60,6 +59,7 @@ def submit(
     tenant: str = "default",
     engine: EngineName = "dagster",
     events: Events | None = None,
+    workers: int = 1,
 ) -> Report:
     """Run a pipeline over an input until nothing is left that can be done now, and report how it stands.
 
@@ -74,6 +74,8 @@ def submit(
         tenant: whose submission it is.
         engine: ``dagster`` (its history is in Dagster's UI) or ``plain``.
         events: told what happens.
+        workers: run so many batches at a time, each in a process of its own; 1 runs them in this process. The processes
+            open the workspace anew, from its folder and settings.
 
     Raises:
         PipelineNotFound: no pipeline has this name.
@@ -81,7 +83,7 @@ def submit(
         InputError: the input is an empty text.
     """
     submission = open_submission(workspace, pipeline, input=input, limit=limit, overrides=overrides, tenant=tenant)
-    return resume(workspace, submission.id, engine=engine, events=events)
+    return resume(workspace, submission.id, engine=engine, events=events, workers=workers)
 
 
 def resume(
@@ -90,6 +92,7 @@ def resume(
     *,
     engine: EngineName = "dagster",
     events: Events | None = None,
+    workers: int = 1,
 ) -> Report:
     """Go on with an unfinished submission: failed batches again, waiting ones whose time has come.
 
@@ -97,14 +100,16 @@ def resume(
         RecordNotFound: there is no such submission.
         PipelineInvalid: its pipeline no longer passes the check; nothing was changed.
         LockMismatch: the plugins differ from their lock, and the settings refuse that; nothing was changed.
+        WorkerDied: a batch ended several worker processes.
     """
     submission = workspace.ledger.submission(submission_id)
     if submission.status in UNFINISHED:
         plan = plan_to_run(workspace, submission.id)
-        for batch in workspace.ledger.batches(submission.id):
-            if batch.status == "failed":
-                workspace.ledger.reopen(batch.id, this_actor())
-        drain(workspace, submission.id, make_engine(workspace, engine), events, plan)
+        reopen_failed(workspace, submission.id)
+        if workers == 1:
+            drain(workspace, submission.id, make_engine(workspace, engine), events, plan)
+        else:
+            _drain_by_many(workspace, submission.id, workers, engine, events)
     return report(workspace, submission.id)
 
 
@@ -180,13 +185,21 @@ def run_ready(
     return report(workspace, submission_id)
 
 
-def make_engine(workspace: Workspace, name: EngineName) -> Engine:
-    """Return an engine by name; Dagster is imported only for its own."""
-    if name == "plain":
-        return PlainEngine()
-    from medical_kg.orchestration.dagster.engine import DagsterEngine
+def reopen_failed(workspace: Workspace, submission_id: str) -> None:
+    """Make the failed batches of a submission ready again."""
+    for batch in workspace.ledger.batches(submission_id):
+        if batch.status == "failed":
+            workspace.ledger.reopen(batch.id, this_actor())
 
-    return DagsterEngine(workspace)
+
+def _drain_by_many(
+    workspace: Workspace, submission_id: str, workers: int, engine: EngineName, events: Events | None
+) -> None:
+    with hire(workspace, workers, engine=engine, events=events) as hands:
+        dispatcher = Dispatcher(workspace.ledger, hands, submission_id=submission_id)
+        dispatcher.once()
+    for error in dispatcher.problems.values():
+        raise error
 
 
 def signal(

@@ -198,6 +198,7 @@ def start(run: BatchRun) -> None:
             at=run.clock.now(),
             pipeline=run.plan.name,
             generation=run.batch.generation,
+            stages=len(run.plan.stages),
         )
     )
 

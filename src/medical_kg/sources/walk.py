@@ -55,7 +55,7 @@ def _walk(folder: Path, prefix: str) -> Iterator[Found]:
     except OSError as error:
         yield Found(folder, prefix.rstrip("/"), f"the folder cannot be listed: {error.strerror or error}")
         return
-    for entry in names:
+    for entry in _each(names):
         name = prefix + printable(entry)
         if entry in folders:
             yield from _walk(folder / entry, f"{name}/")
@@ -63,8 +63,11 @@ def _walk(folder: Path, prefix: str) -> Iterator[Found]:
             yield Found(folder / entry, name)
 
 
-def _list(folder: Path) -> tuple[list[str], set[str]]:
-    """Return the names to visit, sorted, and which of them are folders; names only, since there may be a million."""
+def _list(folder: Path) -> tuple[str, set[str]]:
+    """Return the names to visit, sorted, with a NUL between them, and which of them are folders.
+
+    They are kept as long as the folder is read, and there may be a million: one text is a tenth of a list of texts.
+    """
     names, folders = [], set()
     with os.scandir(folder) as listing:
         for entry in listing:
@@ -75,8 +78,25 @@ def _list(folder: Path) -> tuple[list[str], set[str]]:
             elif not entry.is_file(follow_symlinks=False) or _is_about_the_data(entry.name):
                 continue
             names.append(entry.name)
-    names.sort(key=printable)
-    return names, folders
+    names.sort(key=None if all(map(_is_text, names)) else printable)
+    return "\0".join(names), folders
+
+
+def _each(names: str) -> Iterator[str]:
+    start = 0
+    while start < len(names):
+        end = names.find("\0", start)
+        end = len(names) if end < 0 else end
+        yield names[start:end]
+        start = end + 1
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_about_the_data(name: str) -> bool:

@@ -20,7 +20,7 @@
     │   ├── TransientError         may succeed when called again: the engine retries
     │   │   └── StageTimeout       a call used up its policy's timeout_seconds
     │   ├── ItemRejected           this item cannot be processed: it becomes a dead letter
-    │   ├── WorkerDied             the worker process of an isolated stage ended before its work
+    │   ├── WorkerDied             a worker process ended before its work was done
     │   ├── TooManyFailed          more items of a batch failed than its pipeline allows
     │   ├── StageFailed            a stage of a batch failed (raised to whoever drives it)
     │   └── WaitTimedOut           a waiting stage reached its deadline
@@ -209,7 +209,7 @@ class ItemRejected(StageError):
 
 
 class WorkerDied(StageError):
-    """The worker process of an isolated stage ended before its work was done, by itself or at a limit."""
+    """A worker process, of an isolated stage or of whole batches, ended before its work was done, by itself or at a limit."""
 
 
 class TooManyFailed(StageError):

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+KEPT_JOBS = 8
+"""How many jobs are kept; each holds its plan, so that no other plan can come to have the same id."""
+
 INTERRUPTED = "DagsterExecutionInterruptedError"
 """What Dagster makes of Ctrl-C."""
 
@@ -84,6 +87,8 @@ class DagsterEngine:
         job = self._jobs.get(id(run.plan))
         if job is None:
             job = self._jobs[id(run.plan)] = build_job(self._workspace, run.plan)
+            while len(self._jobs) > KEPT_JOBS:
+                self._jobs.pop(next(iter(self._jobs)))
         tags = {
             SUBMISSION_TAG: run.submission.id,
             BATCH_TAG: run.batch.id,

@@ -7,7 +7,6 @@ has used up one attempt of its policy.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -20,6 +19,7 @@ from medical_kg.orchestration.execution.storing import Made
 from medical_kg.orchestration.isolation.board import Call, Remains
 from medical_kg.orchestration.isolation.environments import asked_type
 from medical_kg.orchestration.isolation.errors import rebuilt, told
+from medical_kg.orchestration.isolation.logs import log
 from medical_kg.orchestration.isolation.process import Died
 from medical_kg.orchestration.ledger.contract import OutputRef
 
@@ -114,10 +114,8 @@ class _Work:
         return f"the call took longer than {limit:g} s, the limit of environment {self._type.environment!r}"
 
     def _hear(self, said: Message) -> Message | None:
-        if log := said.get("log"):
-            logger = logging.getLogger(log["name"])
-            if logger.isEnabledFor(log["levelno"]):
-                logger.handle(logging.makeLogRecord(log))
+        if record := said.get("log"):
+            log(record)
         elif call := said.get("retried"):
             self._retried(call["attempt"], call["delay"], rebuilt(call["error"]))
         elif said.get("signals"):

@@ -84,6 +84,16 @@ def ready(connection: Connection, *, now: float, limit: int, submission_id: str 
     return [held_of(row).batch for row in connection.execute(query).mappings()]
 
 
+def running(connection: Connection, submission_id: str | None) -> list[Batch]:
+    """Return batches that are held, whether or not their lease has run out."""
+    # The second says nothing new, but has an index.
+    held = (BATCHES.c.status == "running", BATCHES.c.ready_at.is_not(None))
+    query = select(BATCHES).where(*held).order_by(BATCHES.c.id)
+    if submission_id is not None:
+        query = query.where(BATCHES.c.submission_id == submission_id)
+    return [held_of(row).batch for row in connection.execute(query).mappings()]
+
+
 def open_first(connection: Connection, tenant: str, submission_id: str, *, actor: str, now: float) -> None:
     """Open a submission's first batch, ready at once; the submission's own line is written before."""
     ident = _insert(connection, tenant, submission_id, ordinal=1, now=now)

@@ -257,6 +257,9 @@ class Ledger(Protocol):
     def ready(self, *, limit: int = 10, submission_id: str | None = None) -> list[Batch]:
         """Return batches whose ``ready_at`` has come, the oldest first; never failed, completed or cancelled ones."""
 
+    def running(self, *, submission_id: str | None = None) -> list[Batch]:
+        """Return the batches that a run holds, or held when it was killed, in the order of their ids."""
+
     def claim(
         self,
         batch_id: str,

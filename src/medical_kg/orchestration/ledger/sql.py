@@ -94,6 +94,11 @@ class SqlLedger:
         with reading(self._engine) as connection:
             return batches.ready(connection, now=self._now(), limit=limit, submission_id=submission_id)
 
+    def running(self, *, submission_id: str | None = None) -> list[Batch]:
+        """See ``Ledger.running``."""
+        with reading(self._engine) as connection:
+            return batches.running(connection, submission_id)
+
     def claim(
         self,
         batch_id: str,

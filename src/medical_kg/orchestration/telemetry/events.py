@@ -26,10 +26,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchStarted(Event):
-    """A run took up a batch."""
+    """A run took up a batch, to bring it through so many stages."""
 
     pipeline: str
     generation: int
+    stages: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ from medical_kg.orchestration.execution.fingerprint import plain_config
 from medical_kg.orchestration.isolation.channel import PROTOCOL, Channel, Message
 from medical_kg.orchestration.isolation.errors import told
 from medical_kg.orchestration.isolation.judging import judge
+from medical_kg.orchestration.isolation.logs import Forward
 from medical_kg.orchestration.isolation.process import MEMORY_EXIT
 from medical_kg.orchestration.isolation.remote import describe, tell
 from medical_kg.orchestration.worker.running import Runner
@@ -88,7 +89,7 @@ class Program:
         self._channel, self._limited = channel, limited
         self._workspace = Workspace(root)
         self._runner = Runner(self._workspace, channel, out_of_memory=self._out_of_memory if limited else None)
-        logging.getLogger().addHandler(_Forward(channel))
+        logging.getLogger().addHandler(Forward(channel))
 
     def answer(self, request: Message, fds: list[int]) -> bool:
         """Answer a request; False when it was the last."""
@@ -153,20 +154,3 @@ class Program:
 
     def _out_of_memory(self) -> None:
         os._exit(MEMORY_EXIT)
-
-
-class _Forward(logging.Handler):
-    """Sends log records to the engine, whose log it is."""
-
-    def __init__(self, channel: Channel) -> None:
-        super().__init__()
-        self._channel = channel
-
-    def emit(self, record: logging.LogRecord) -> None:
-        said = {"name": record.name, "levelno": record.levelno, "levelname": record.levelname}
-        ids = {name: getattr(record, name) for name in ("submission_id", "batch_id", "stage") if hasattr(record, name)}
-        text = record.getMessage()
-        if record.exc_info:
-            text = f"{text}\n{logging.Formatter().formatException(record.exc_info)}"
-        with suppress(OSError):  # the engine is gone, and with it the log
-            self._channel.send({"log": {**said, **ids, "msg": text}})
