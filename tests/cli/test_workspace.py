@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -61,3 +62,36 @@ def test_a_backup_of_nothing_is_refused(cli: Cli, tmp_path: Path) -> None:
     result = cli("workspace", "backup", tmp_path / "one")
     assert result.exit_code == 2
     assert not (tmp_path / "one").exists()
+
+
+def test_pruned_results_are_told_where_they_are_asked_for(cli: Cli, feed: Path, notes: Path, here: Path) -> None:
+    """A dry run and the pruning name number and bytes; afterwards the submission says what went, when and by whom."""
+    ran = json.loads(cli("run", feed, "--input", notes, "--engine", "plain", "--json").stdout)
+    submission = ran["submission"]["id"]
+    for path in here.glob(".medical-kg/checkpoints/??/*"):
+        os.utime(path, (0, 0))
+    would = cli("workspace", "prune", "--older-than", "0s", "--dry-run")
+    assert would.exit_code == 0, would.stderr
+    assert would.stdout.startswith("would prune what was finished before ")
+    assert "1 submission would no longer have stored results" in would.stderr
+    assert "checkpoints:   2, " in would.stdout
+    done = cli("workspace", "prune", "--older-than", "0s", "--compact")
+    assert "checkpoints:   2, " in done.stdout
+    assert "databases are " in done.stdout
+    shown = cli("submissions", "show", submission)
+    assert "stored results of 1 batch were pruned 2" in shown.stderr
+    assert json.loads(cli("submissions", "show", submission, "--json").stdout)["pruned"] == [f"{submission}-0001"]
+    said = json.loads(cli("workspace", "prune", "--json").stdout)
+    assert (said["checkpoints"], said["runs"], said["submissions"]) == ({"number": 0, "size": 0}, 0, [])
+
+
+def test_an_age_that_is_none_is_refused(cli: Cli, here: Path) -> None:
+    """On the command line and in the settings, with an example; nothing is pruned."""
+    (here / ".medical-kg").mkdir()
+    result = cli("workspace", "prune", "--older-than", "long")
+    assert (result.exit_code, "'long' is no age; write a number and a unit, e.g. 30d" in result.stderr) == (2, True)
+    (here / ".medical-kg" / "medical_kg.toml").write_text('[prune]\nolder_than = "1y"\n')
+    result = cli("workspace", "prune")
+    assert result.exit_code == 2
+    assert "[prune] older_than" in result.stderr
+    assert "'1y' is no age" in result.stderr

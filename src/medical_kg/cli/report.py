@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from medical_kg.cli.state import State
     from medical_kg.orchestration.api import Report
     from medical_kg.orchestration.contract import Clause
-    from medical_kg.orchestration.ledger.contract import StageRecord, Wait
+    from medical_kg.orchestration.ledger.contract import HistoryEntry, StageRecord, Wait
 
 COLUMNS = ("stage", "type", "status", "counts", "dead letters", "retries", "seconds")
 ANY = "VALUE"
@@ -92,6 +92,7 @@ def next_steps(state: State, report: Report) -> list[str]:
         verb = "was" if report.dead_letters == 1 else "were"
         listed = state.command("submissions", "dead-letters", submission.id)
         steps.append(f"Warning: {letters} could not be processed and {verb} left out; see {listed}")
+    steps += _pruned(state, report)
     for wait in waits(state, report):
         steps += _wait_steps(state, report, wait)
     for batch in report.batches:
@@ -101,6 +102,23 @@ def next_steps(state: State, report: Report) -> list[str]:
         told = "then go on with" if submission.status == "waiting" else "when the cause is gone, go on with"
         steps.append(f"{told}: {state.command('submissions', 'resume', submission.id)}")
     return steps
+
+
+def pruned(state: State, report: Report) -> dict[str, HistoryEntry]:
+    """Return the batches of a submission whose stored results were pruned, each with the history's last word on it."""
+    from medical_kg.orchestration.ledger.contract import PRUNED
+
+    told = (entry for entry in state.place.ledger.history(report.submission.id) if entry.event == PRUNED)
+    return {batch: entry for entry in told for batch in entry.detail["batches"]}
+
+
+def _pruned(state: State, report: Report) -> list[str]:
+    batches = pruned(state, report)
+    if not batches:
+        return []
+    told = list(batches.values())
+    what = f"stored results of {plural(len(batches), 'batch')} were pruned {moment(told[-1].at)} by {told[-1].actor}"
+    return [f"{what}; their counts and history stay, and to have the results again, run the same input again"]
 
 
 def _wait_steps(state: State, report: Report, wait: Wait) -> list[str]:
@@ -185,4 +203,5 @@ def plain(state: State, report: Report) -> dict[str, Any]:
         "batches": [batch.model_dump(mode="json") for batch in report.batches],
         "waits": [wait.model_dump(mode="json") for wait in waits(state, report)],
         "errors": list(report.errors),
+        "pruned": sorted(pruned(state, report)),
     }

@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from medical_kg.cli.output import plural
+from medical_kg.cli.output import moment, plural
 from medical_kg.cli.state import Json, State, state_of
+from medical_kg.orchestration.contract.errors import UsageError
 
-app = typer.Typer(help="See where everything is kept, and back it up.", no_args_is_help=True)
+app = typer.Typer(help="See where everything is kept, back it up and prune it.", no_args_is_help=True)
 
 
 @app.command("info")
@@ -51,6 +53,60 @@ def back_up(ctx: typer.Context, target: Target, *, json: Json = False) -> None:
         state.note(f"left out: {problem}")
     if made.damaged:
         raise typer.Exit(1)
+
+
+OlderThan = Annotated[
+    str | None,
+    typer.Option(metavar="AGE", help="Prune what was finished longer ago than this: 30d, 12h, 2w.", show_default=False),
+]
+Compact = Annotated[
+    bool | None,
+    typer.Option("--compact/--no-compact", help="Make SQLite's files smaller afterwards.", show_default=False),
+]
+
+
+@app.command("prune")
+def prune_workspace(
+    ctx: typer.Context,
+    *,
+    older_than: OlderThan = None,
+    compact: Compact = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
+    json: Json = False,
+) -> None:
+    """Take away stored results, downloaded files and Dagster runs of what was finished long enough ago.
+
+    What an unfinished batch needs stays. Unless told otherwise by [prune] in medical_kg.toml, 30 days are long enough.
+    """
+    from medical_kg.orchestration import prune
+
+    state = state_of(ctx, json=json)
+    age = None if older_than is None else _age(older_than)
+    done = prune(state.workspace, older_than=age, dry_run=dry_run, compact=compact)
+    if state.json:
+        state.print_json(asdict(done))
+        return
+    state.print(f"{'would prune' if dry_run else 'pruned'} what was finished before {moment(done.before)}:")
+    for name in ("checkpoints", "files", "leftovers"):
+        amount = getattr(done, name)
+        state.print(f"  {name + ':':<14} {amount.number:,}, {plural(amount.size, 'byte')}")
+    state.print(f"  {'dagster runs:':<14} {done.runs:,}")
+    if done.compacted is not None:
+        state.print(f"databases are {plural(done.compacted, 'byte')} smaller")
+    if done.submissions:
+        verb = "would no longer have" if dry_run else "no longer have"
+        state.note(
+            f"{plural(len(done.submissions), 'submission')} {verb} stored results; their counts and history stay"
+        )
+
+
+def _age(text: str) -> timedelta:
+    from medical_kg.orchestration.workspace import age_of
+
+    try:
+        return age_of(text)
+    except ValueError as error:
+        raise UsageError(f"--older-than {error}") from error
 
 
 def _facts(state: State) -> dict[str, Any]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from medical_kg.orchestration.inspection.explain import Explanation, explain
     from medical_kg.orchestration.inspection.reference import plugin_page
     from medical_kg.orchestration.lock import lock_plugins, verify_plugins
+    from medical_kg.orchestration.pruning import Pruned, prune
     from medical_kg.orchestration.ready import Ran, resume_all, watch
     from medical_kg.orchestration.recovery import cancel
     from medical_kg.orchestration.registry import Installation, PluginSettings, Registry
@@ -40,6 +41,7 @@ __all__ = [
     "Installation",
     "PipelineDiff",
     "PluginSettings",
+    "Pruned",
     "Ran",
     "Registry",
     "Report",
@@ -55,6 +57,7 @@ __all__ = [
     "lock_plugins",
     "open_submission",
     "plugin_page",
+    "prune",
     "replay",
     "report",
     "resume",
@@ -76,6 +79,7 @@ _HOMES = {
     "medical_kg.orchestration.inspection.explain": ("Explanation", "explain"),
     "medical_kg.orchestration.inspection.reference": ("plugin_page",),
     "medical_kg.orchestration.lock": ("lock_plugins", "verify_plugins"),
+    "medical_kg.orchestration.pruning": ("Pruned", "prune"),
     "medical_kg.orchestration.recovery": ("cancel",),
     "medical_kg.orchestration.ready": ("Ran", "resume_all", "watch"),
     "medical_kg.orchestration.registry": ("Installation", "PluginSettings", "Registry"),

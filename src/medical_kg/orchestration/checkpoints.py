@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import math
 import os
 import secrets
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
 
+from medical_kg.orchestration.content import FRESH_SECONDS, NAMED, Kept, stored, storing, take_away, touch
 from medical_kg.orchestration.contract.errors import SettingsError, StorageError
 from medical_kg.orchestration.contract.urls import safe_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
 
 
 class CheckpointStore:
@@ -43,10 +47,7 @@ class CheckpointStore:
             StorageError: they could not be written, e.g. because the disk is full; nothing half-written is left.
         """
         digest = hashlib.sha256(data).hexdigest()
-        name = _name(digest, suffix)
-        # A file of another length was damaged from outside; it is replaced.
-        if self._files.size(name) != len(data):
-            self._files.write(name, data)
+        self._files.keep(_name(digest, suffix), data)
         return digest
 
     def get(self, digest: str, suffix: str = "") -> bytes:
@@ -73,6 +74,29 @@ class CheckpointStore:
         """
         return self._files.size(_name(digest, suffix)) is not None
 
+    def stored(self) -> Iterator[Kept]:
+        """Yield what is stored, also what no ledger mentions.
+
+        Raises:
+            StorageError: the place could not be looked through.
+        """
+        return self._files.stored()
+
+    def discard(self, digest: str, suffix: str = "", *, touched_before: float) -> bool:
+        """Remove a checkpoint unless it was put again since that time; returns whether it is gone by this call.
+
+        One that was put within the last hour (``content.FRESH_SECONDS``) stays: it may be about to be mentioned.
+
+        Raises:
+            StorageError: it could not be removed.
+        """
+        return self._files.discard(_name(digest, suffix), touched_before)
+
+    @property
+    def folder(self) -> Path | None:
+        """The local folder; None where the store is elsewhere."""
+        return self._files.root if isinstance(self._files, _LocalFiles) else None
+
 
 def _name(digest: str, suffix: str) -> str:
     return f"{digest[:2]}/{digest}{suffix}"
@@ -89,22 +113,24 @@ class _Files(Protocol):
 
     def size(self, name: str) -> int | None: ...
     def read(self, name: str) -> bytes: ...
-    def write(self, name: str, data: bytes) -> None: ...
+    def keep(self, name: str, data: bytes) -> None: ...
     def show(self, name: str) -> str: ...
+    def stored(self) -> Iterator[Kept]: ...
+    def discard(self, name: str, touched_before: float) -> bool: ...
 
 
 class _LocalFiles:
     """Files of a local folder."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self.root = root
 
     def show(self, name: str) -> str:
-        return str(self._root / name)
+        return str(self.root / name)
 
     def size(self, name: str) -> int | None:
         try:
-            return (self._root / name).stat().st_size
+            return (self.root / name).stat().st_size
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
@@ -112,17 +138,28 @@ class _LocalFiles:
 
     def read(self, name: str) -> bytes:
         try:
-            return (self._root / name).read_bytes()
+            return (self.root / name).read_bytes()
         except OSError as error:
             raise _unreadable(self.show(name), error) from error
 
-    def write(self, name: str, data: bytes) -> None:
-        path = self._root / name
+    def keep(self, name: str, data: bytes) -> None:
+        path = self.root / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _write_whole(path, data)
+            with storing(path.parent):
+                # A file of another length was damaged from outside; it is replaced.
+                if self.size(name) == len(data):
+                    touch(path)
+                else:
+                    _write_whole(path, data)
         except OSError as error:
-            raise _unwritable(str(self._root), error) from error
+            raise _unwritable(str(self.root), error) from error
+
+    def stored(self) -> Iterator[Kept]:
+        return stored(self.root)
+
+    def discard(self, name: str, touched_before: float) -> bool:
+        return take_away(self.root / name, touched_before=touched_before)
 
 
 def _write_whole(path: Path, data: bytes) -> None:
@@ -183,12 +220,42 @@ class _RemoteFiles:
             raise _unreadable(self.show(name), error) from error
         return data
 
-    def write(self, name: str, data: bytes) -> None:
+    def keep(self, name: str, data: bytes) -> None:
+        # Written again when it is there: that makes it young, and nobody takes it away.
         try:
             self._try(self._fs.makedirs, name.partition("/")[0], exist_ok=True)
             self._try(self._fs.pipe_file, name, data)
         except OSError as error:
             raise _unwritable(self._shown, error) from error
+
+    def stored(self) -> Iterator[Kept]:
+        try:
+            found = self._try(self._fs.find, "", detail=True)
+            for path, facts in sorted(found.items()):
+                name = NAMED.fullmatch(path.rpartition("/")[2])
+                if name is not None:
+                    yield Kept(name[1], name[2], facts["size"], self._touched(path))
+        except OSError as error:
+            raise _unreadable(self._shown, error) from error
+
+    def _touched(self, path: str) -> float:
+        """Return when a file was written; for ever now where the file system does not tell."""
+        try:
+            modified: datetime = self._fs.modified(path)
+        except NotImplementedError:
+            return math.inf
+        return modified.timestamp()
+
+    def discard(self, name: str, touched_before: float) -> bool:
+        try:
+            if self._touched(f"{self._root}/{name}") >= min(touched_before, time.time() - FRESH_SECONDS):
+                return False
+            self._try(self._fs.rm_file, name)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise StorageError(f"{self.show(name)} cannot be removed: {_said(error)}") from error
+        return True
 
     def _try(self, call: Callable[..., Any], name: str, *args: Any, **options: Any) -> Any:
         try:
@@ -224,7 +291,7 @@ def _unwritable(folder: str, error: OSError) -> StorageError:
 def _unreadable(shown: str, error: OSError) -> StorageError:
     if isinstance(error, FileNotFoundError):
         return StorageError(
-            f"checkpoint {shown} is missing: it was deleted, or this is not the store it was written to; point the "
+            f"checkpoint {shown} is missing: it was pruned or deleted, or this is not the store it was written to; point the "
             f"settings to that store, or resume the submission, so that the stage that wrote it runs again"
         )
     return StorageError(f"cannot read checkpoint {shown}: {_said(error)}; see that the place can be read")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote, urlsplit
 
+from medical_kg.orchestration.content import Kept, stored, storing, take_away
 from medical_kg.orchestration.contract import StoredFile
 from medical_kg.orchestration.contract.errors import ItemRejected, StorageError
 from medical_kg.orchestration.contract.urls import safe_url
@@ -35,7 +36,7 @@ class FileArea:
 
     def __init__(self, root: Path, *, allow_roots: Sequence[Path] = ()) -> None:
         """Keep the folders; nothing is made before the first ``put``."""
-        self._folder = root
+        self.folder = root
         self._allow_roots = tuple(allow_roots)
 
     def put(self, chunks: Iterable[bytes], *, suffix: str = "") -> StoredFile:
@@ -73,15 +74,31 @@ class FileArea:
         stored = STORED.fullmatch(uri)
         return self._path(stored[1], stored[2]) if stored else None
 
+    def stored(self) -> Iterator[Kept]:
+        """Yield the stored files.
+
+        Raises:
+            StorageError: the folder cannot be read.
+        """
+        return stored(self.folder)
+
+    def discard(self, sha256: str, suffix: str, *, touched_before: float) -> bool:
+        """Remove a file unless it was stored again since that time; see ``CheckpointStore.discard``.
+
+        Raises:
+            StorageError: it cannot be removed.
+        """
+        return take_away(self._path(sha256, suffix), touched_before=touched_before)
+
     def _path(self, sha256: str, suffix: str) -> Path:
-        return self._folder / sha256[:2] / f"{sha256}{suffix}"
+        return self.folder / sha256[:2] / f"{sha256}{suffix}"
 
     @contextmanager
     def _incoming(self) -> Iterator[tuple[int, Path]]:
         """Open a file in the same file system as its later place; it is gone afterwards unless it was moved."""
         with self._storing():
-            self._folder.mkdir(parents=True, exist_ok=True)
-            descriptor, name = tempfile.mkstemp(dir=self._folder, prefix=".incoming-")
+            self.folder.mkdir(parents=True, exist_ok=True)
+            descriptor, name = tempfile.mkstemp(dir=self.folder, prefix=".incoming-")
         try:
             yield descriptor, Path(name)
         finally:
@@ -103,7 +120,8 @@ class FileArea:
     def _move(self, incoming: Path, target: Path) -> None:
         with self._storing():
             target.parent.mkdir(exist_ok=True)
-            incoming.replace(target)
+            with storing(target.parent):
+                incoming.replace(target)
             _sync_folder(target.parent)
 
     @contextmanager
@@ -112,7 +130,7 @@ class FileArea:
             yield
         except OSError as error:
             what = error.strerror or str(error)
-            raise StorageError(f"cannot write below {self._folder}: {what}; nothing was kept") from error
+            raise StorageError(f"cannot write below {self.folder}: {what}; nothing was kept") from error
 
 
 def _write_all(descriptor: int, chunk: bytes) -> None:

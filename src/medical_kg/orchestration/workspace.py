@@ -6,13 +6,15 @@ Its settings stand in ``medical_kg.toml``, in the folder itself or beside it.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError, field_validator
 
 from medical_kg.orchestration.contract import SystemClock
 from medical_kg.orchestration.contract.errors import SettingsError, StorageError, near
@@ -52,6 +54,42 @@ class HttpSettings(Model):
     allow_roots: tuple[Path, ...] = ()
 
 
+class PruneSettings(Model):
+    """Table ``[prune]``: what ``workspace prune`` does unless told otherwise.
+
+    ``older_than`` is an age such as ``30d``, ``compact`` whether SQLite's files are made smaller afterwards.
+    """
+
+    older_than: str = "30d"
+    compact: bool = False
+
+    @field_validator("older_than")
+    @classmethod
+    def _is_age(cls, text: str) -> str:
+        age_of(text)
+        return text
+
+    @property
+    def age(self) -> timedelta:
+        """``older_than`` as a duration."""
+        return age_of(self.older_than)
+
+
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def age_of(text: str) -> timedelta:
+    """Return an age such as ``30d``, ``12h`` or ``2w`` (seconds s, minutes m, hours h, days d, weeks w).
+
+    Raises:
+        ValueError: the text is no such age.
+    """
+    found = re.fullmatch(r"(\d{1,9})([smhdw])", text.strip())
+    if found is None:
+        raise ValueError(f"{text!r} is no age; write a number and a unit, e.g. 30d, 12h or 2w")
+    return timedelta(**{UNITS[found[2]]: int(found[1])})
+
+
 class Settings(Model):
     """``medical_kg.toml``. Other tables belong to plugins and are not looked into."""
 
@@ -60,6 +98,7 @@ class Settings(Model):
     workspace: StorageSettings = Field(default_factory=StorageSettings)
     plugins: PluginSettings = Field(default_factory=PluginSettings)
     http: HttpSettings = Field(default_factory=HttpSettings)
+    prune: PruneSettings = Field(default_factory=PruneSettings)
     environments: Mapping[str, Environment] = Field(default_factory=dict)
 
 
@@ -105,6 +144,11 @@ class Workspace:
         if not isinstance(found, Mapping):
             raise SettingsError(f"{self.settings_path}: {table} must be a table, [{table}], not {found!r}")
         return found
+
+    @property
+    def pruning(self) -> PruneSettings:
+        """What ``prune`` does unless told otherwise."""
+        return self._settings.prune
 
     @property
     def database_url(self) -> str:

@@ -13,6 +13,7 @@ from medical_kg.orchestration.contract import Condition, OnTimeout, Signal
 from medical_kg.orchestration.contract.model import Model
 
 if TYPE_CHECKING:
+    from medical_kg.orchestration.ledger.holdings import Holdings
     from medical_kg.orchestration.ledger.traces import LedgerTraces
 
 Status = Literal["pending", "running", "waiting", "completed", "failed", "cancelled"]
@@ -29,6 +30,9 @@ LEGAL_MOVES: Mapping[Status, frozenset[Status]] = {
 """Where a batch may go from each status; ``running`` to ``running`` is a takeover, ``failed`` to ``pending`` a retry."""
 
 UNFINISHED: frozenset[Status] = frozenset({"pending", "running", "waiting", "failed"})
+
+PRUNED = "results pruned"
+"""The history's word for a submission whose stored results were taken away; its batches are in the detail."""
 
 
 class Row(Model):
@@ -382,6 +386,12 @@ class Ledger(Protocol):
 
     def traces(self, tenant: str, root: str) -> LedgerTraces:
         """Return a tenant's dead letters, attachments and ``seen`` entries of an input record."""
+
+    def holdings(self, finished_before: float) -> Holdings:
+        """Return which checkpoints and files are needed, and which only batches mention that were finished before."""
+
+    def remark(self, submission_id: str, note: Note, actor: str) -> None:
+        """Append a line to a submission's history, whatever its status."""
 
     def close(self) -> None:
         """Let go of the database."""

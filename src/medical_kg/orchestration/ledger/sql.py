@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from medical_kg.orchestration.contract import Clock, Signal, SystemClock
 from medical_kg.orchestration.contract.database import open_engine, reading, take_turn, writing
 from medical_kg.orchestration.contract.errors import IllegalTransition, RecordNotFound
-from medical_kg.orchestration.ledger import batches, history, replays, results, signals, submissions, traces
+from medical_kg.orchestration.ledger import batches, history, holdings, replays, results, signals, submissions, traces
 from medical_kg.orchestration.ledger.contract import (
     LEGAL_MOVES,
     UNFINISHED,
@@ -32,6 +32,7 @@ from medical_kg.orchestration.ledger.transitions import check_at_work, check_gen
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from medical_kg.orchestration.ledger.holdings import Holdings
     from medical_kg.orchestration.ledger.traces import LedgerTraces
 
 
@@ -267,6 +268,19 @@ class SqlLedger:
         """See ``Ledger.traces``."""
         with reading(self._engine) as connection:
             return traces.find(connection, tenant, root)
+
+    def holdings(self, finished_before: float) -> Holdings:
+        """See ``Ledger.holdings``."""
+        with reading(self._engine) as connection:
+            return holdings.look(connection, finished_before)
+
+    def remark(self, submission_id: str, note: Note, actor: str) -> None:
+        """See ``Ledger.remark``."""
+        line = history.Line(note.event, note.reason, detail=note.detail)
+        with writing(self._engine) as connection:
+            tenant = submissions.load(connection, submission_id)["tenant"]
+            now, place = self._now(), {"tenant": tenant, "submission_id": submission_id}
+            history.append(connection, [line], **place, actor=actor, now=now)
 
     def close(self) -> None:
         """See ``Ledger.close``."""
