@@ -87,6 +87,20 @@ def test_signal_and_resume_end_a_wait(cli: Cli, waiting: str) -> None:
     assert cli("submissions", "resume", waiting, "--engine", "plain", "--strict").exit_code == 4
 
 
+@pytest.mark.parametrize("engine", ["plain", "dagster"])
+def test_another_pipeline_ends_a_wait(cli: Cli, waiting: str, feed: Path, notes: Path, engine: str) -> None:
+    """Its stage ``signal`` tells every waiting submission of the pipeline it names; the history names who told it."""
+    tell = "{signal: ledger.converted, value: 'yes', pipeline: gated}"
+    text = feed.read_text(encoding="utf-8").replace("name: feed", "name: converter")
+    stage = f"stages:\n  - {{name: tell, type: signal, depends_on: [ingest], config: {tell}}}\n"
+    feed.write_text(text.replace("stages:\n", stage), encoding="utf-8")
+    assert cli("run", feed, "--input", notes, "--engine", engine).exit_code == 0
+    assert cli("submissions", "resume", waiting, "--engine", engine).exit_code == 0
+    with closing(sqlite3.connect(Path(".medical-kg") / "medical-kg.db")) as connection:
+        ((actor, value),) = connection.execute("select actor, value from signals where name = 'converted'")
+    assert (actor, json.loads(value)) == ("converter/tell", "yes")
+
+
 def test_a_signal_that_wakes_nobody_says_so(cli: Cli, waiting: str) -> None:
     """A value other than the awaited is kept, and no batch becomes ready; without a value it is true."""
     told = cli("submissions", "signal", waiting, "converted")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from medical_kg.orchestration.contract import Attachment, Signal
 from medical_kg.orchestration.crew import Dispatcher, EngineName, hire, make_engine
 from medical_kg.orchestration.ledger.contract import UNFINISHED, Batch, StageRecord, Submission
-from medical_kg.orchestration.recovery import open_replays, reopen
+from medical_kg.orchestration.recovery import open_replays, reopen, wake_edited
 from medical_kg.orchestration.runner import drain, plan_to_run
 from medical_kg.orchestration.submissions import open_submission, this_actor
 
@@ -96,6 +96,8 @@ def resume(
 ) -> Report:
     """Go on with an unfinished submission: failed batches again, waiting ones whose time has come.
 
+    A batch that waits for what its pipeline no longer says is asked again.
+
     Raises:
         RecordNotFound: there is no such submission.
         PipelineInvalid: its pipeline no longer passes the check; nothing was changed.
@@ -106,6 +108,7 @@ def resume(
     if submission.status in UNFINISHED:
         plan = plan_to_run(workspace, submission.id)
         reopen_failed(workspace, submission.id)
+        wake_edited(workspace, submission.id, plan)
         if workers == 1:
             drain(workspace, submission.id, make_engine(workspace, engine), events, plan)
         else:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from medical_kg.orchestration.contract.errors import IllegalTransition, RecordNotFound
-from medical_kg.orchestration.execution.narrowing import taken_over
+from medical_kg.orchestration.execution.fingerprint import fingerprint_of
+from medical_kg.orchestration.execution.narrowing import digests, taken_over
 from medical_kg.orchestration.ledger.contract import DeadLetter, Replay
 from medical_kg.orchestration.runner import plan_to_run
 from medical_kg.orchestration.submissions import this_actor
 
 if TYPE_CHECKING:
-    from medical_kg.orchestration.ledger.contract import Batch, Submission
+    from medical_kg.orchestration.ledger.contract import Batch, StageRecord, Submission
     from medical_kg.orchestration.pipeline.plan import Plan
     from medical_kg.orchestration.workspace import Workspace
 
@@ -33,6 +34,27 @@ def reopen(workspace: Workspace, submission_id: str, batch: str | None = None, a
     if not wanted:
         raise IllegalTransition(f"submission {submission.id}", submission.status, "retried", ("failed",))
     return [workspace.ledger.reopen(one.id, actor or this_actor()) for one in wanted]
+
+
+def wake_edited(workspace: Workspace, submission_id: str, plan: Plan) -> None:
+    """Make those waiting batches ready whose gates are no longer what they were when the batch began to wait."""
+    for batch in workspace.ledger.batches(submission_id):
+        if batch.status == "waiting" and (stage := _edited_wait(plan, workspace.ledger.results(batch.id))):
+            workspace.ledger.wake(batch.id, f"the pipeline says something else about stage {stage!r}", this_actor())
+
+
+def _edited_wait(plan: Plan, results: Mapping[str, StageRecord]) -> str | None:
+    for planned in plan.stages:
+        former = results.get(planned.name)
+        if former is None or former.status != "waiting":
+            continue
+        inputs = (writer for binding in planned.bindings for writer in binding.writers)
+        if (
+            not all(name in results for name in inputs)
+            or fingerprint_of(planned, digests(planned, results))[0] != former.fingerprint
+        ):
+            return planned.name
+    return None
 
 
 def cancel(

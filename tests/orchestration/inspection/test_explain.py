@@ -280,10 +280,13 @@ def test_a_wait_that_is_over_or_out_of_time_says_what_a_resume_does(gated: Works
 
 
 def test_a_waiting_stage_with_another_config_says_so(gated: Workspace) -> None:
-    """The wait stays as it was; what has changed is told."""
+    """What has changed is told, and that a resume goes by the file as it is."""
     ident = run(gated, "gated")
     edit(gated, "gated", "number: 100", "number: 50")
-    assert stages(gated, ident)["barrier"].reasons[1] == "since it began to wait: config.number: 100 → 50"
+    assert stages(gated, ident)["barrier"].reasons == (
+        "what it waits for has been changed; a resume asks it again",
+        "since it began to wait: config.number: 100 → 50",
+    )
 
 
 def test_a_batch_nobody_took_up_and_one_at_work(tmp_path: Path) -> None:

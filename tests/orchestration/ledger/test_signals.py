@@ -95,17 +95,19 @@ def test_the_nearest_deadline_wakes(
 
 
 def test_a_wait_stays_as_it_first_was(ledger: SqlLedger, batch_id: str, make: Any, clock: Any) -> None:
-    """Deadline and baseline count from the first wait, however often the stage waits; the end of the batch drops it."""
+    """Its beginning and baseline stay, however often the stage waits; what it waits for is the newest word."""
     asleep(ledger, make, batch_id, deadline_at=1900.0, baseline={"version": 1})
-    first = ledger.wait(batch_id, "gate")
-    assert first == make.wait(batch_id, deadline_at=1900.0, baseline={"version": 1})
-    clock.time = 1500
-    asleep(ledger, make, batch_id, first_waited_at=1500.0, deadline_at=2400.0, baseline={"version": 2})
+    first = make.wait(batch_id, deadline_at=1900.0, baseline={"version": 1})
     assert ledger.wait(batch_id, "gate") == first
-    assert ledger.batch(batch_id).ready_at == 1900
+    clock.time = 1500
+    other = {"field": "other", "on_timeout": "continue", "deadline_at": 2400.0}
+    asleep(ledger, make, batch_id, **other, first_waited_at=1500.0, baseline={"version": 2})
+    edited = make.wait(batch_id, **other, baseline={"version": 1})
+    assert ledger.wait(batch_id, "gate") == edited
+    assert ledger.batch(batch_id).ready_at == 2400
     batch = ledger.claim(batch_id, "worker", lease_seconds=60)
     ledger.commit(make.record(batch_id, "gate"), batch.generation)
-    assert ledger.wait(batch_id, "gate") == first
+    assert ledger.wait(batch_id, "gate") == edited
     ledger.settle(batch_id, batch.generation, ["gate"])
     assert ledger.wait(batch_id, "gate") is None
 

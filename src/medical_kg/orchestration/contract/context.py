@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 
+from pydantic import field_validator
+
 from medical_kg.orchestration.contract.errors import ContractError, StageTimeout
 from medical_kg.orchestration.contract.model import Model
 
@@ -28,13 +30,21 @@ class Attachment(Model):
 
 
 class Signal(Model):
-    """A named fact told from outside: the newest value, with who told it and when (seconds since the epoch)."""
+    """A named fact told from outside: the newest value, with who told it and when (seconds since the epoch).
+
+    As in a condition, ``ledger.X`` is another spelling of the name ``X``.
+    """
 
     name: str
     value: Any = True
     attachments: tuple[Attachment, ...] = ()
     actor: str = ""
     at: float = 0.0
+
+    @field_validator("name")
+    @classmethod
+    def _plain_name(cls, name: str) -> str:
+        return name.removeprefix("ledger.")
 
 
 class StoredFile(Model):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +90,7 @@ def taken_over(
 def _holds(
     planned: PlannedStage, former: StageRecord, results: dict[str, StageRecord], checkpoints: Checkpoints
 ) -> bool:
-    mark, parts = fingerprint_of(planned, _digests(planned, results))
+    mark, parts = fingerprint_of(planned, digests(planned, results))
     stream = planned.type.metadata.mode == "stream"
     return not why_not_reused(
         former, mark, parts, stream=stream, has=lambda ref: checkpoints.has(ref.digest, ref.suffix)
@@ -100,13 +100,14 @@ def _holds(
 def _narrowed_record(
     planned: PlannedStage, former: StageRecord, kept: dict[str, StageRecord], outputs: dict[str, OutputRef]
 ) -> StageRecord:
-    mark, parts = fingerprint_of(planned, _digests(planned, kept))
+    mark, parts = fingerprint_of(planned, digests(planned, kept))
     # Its figures are the parent's; here it adds none.
     none: dict[str, Any] = {"counts": {}, "retries": 0, "dead_letters": 0, "finished_at": former.started_at}
     return former.model_copy(update={"outputs": outputs, "fingerprint": mark, "parts": parts, **none})
 
 
-def _digests(planned: PlannedStage, results: dict[str, StageRecord]) -> dict[str, list[str]]:
+def digests(planned: PlannedStage, results: Mapping[str, StageRecord]) -> dict[str, list[str]]:
+    """Return the digests of what a stage reads, by key, from the results of the stages that wrote it."""
     return {
         binding.key.name: [results[writer].outputs[binding.key.name].digest for writer in binding.writers]
         for binding in planned.bindings

@@ -19,9 +19,10 @@ from medical_kg.orchestration.execution.isolated import work
 from medical_kg.orchestration.execution.narrowing import narrowed, replayed_roots
 from medical_kg.orchestration.execution.sharing import handing
 from medical_kg.orchestration.execution.storing import Made, joined, store
+from medical_kg.orchestration.execution.waiting import look
 from medical_kg.orchestration.interruption import watched
 from medical_kg.orchestration.isolation import RemoteStageType
-from medical_kg.orchestration.ledger.contract import DeadLetter, NextBatch, Note, OutputRef, StageRecord, Wait
+from medical_kg.orchestration.ledger.contract import DeadLetter, NextBatch, Note, OutputRef, StageRecord
 from medical_kg.orchestration.resilience import Guard
 from medical_kg.orchestration.surroundings import kept
 from medical_kg.orchestration.telemetry.events import (
@@ -36,10 +37,11 @@ from medical_kg.orchestration.telemetry.events import (
 )
 
 if TYPE_CHECKING:
-    from medical_kg.orchestration.contract import StageContext, StateKey, Waiting
+    from medical_kg.orchestration.contract import StageContext, StateKey
     from medical_kg.orchestration.execution.batch import BatchRun
     from medical_kg.orchestration.execution.calling import Failure
-    from medical_kg.orchestration.ledger.contract import FingerprintParts, StageStatus
+    from medical_kg.orchestration.execution.waiting import Pause
+    from medical_kg.orchestration.ledger.contract import FingerprintParts, StageStatus, Wait
     from medical_kg.orchestration.pipeline.plan import Binding, PlannedStage
 
 
@@ -94,7 +96,7 @@ class _Execution:
             run.events.emit(StageReused(**run.about(planned), counts=former.counts))
             return Outcome(planned.name, "reused", former)
         run.events.emit(StageStarted(**run.about(planned)))
-        return self._work(refs, mark)
+        return self._work(refs, mark, look(run, planned, former, mark))
 
     def _may_reuse(self, former: StageRecord, mark: str, parts: FingerprintParts) -> bool:
         checkpoints, stream = self._batch_run.checkpoints, self._metadata.mode == "stream"
@@ -125,12 +127,10 @@ class _Execution:
         values[place] = value
         return hand(value)
 
-    def _work(self, refs: Mapping[str, list[OutputRef]], mark: str) -> Outcome:
+    def _work(self, refs: Mapping[str, list[OutputRef]], mark: str, pause: Pause) -> Outcome:
         run, planned = self._batch_run, self._planned
-        wait = run.ledger.wait(run.batch.id, planned.name)
         ctx = run.context(planned)
-        timed_out = wait is not None and wait.deadline_at is not None and run.clock.now() >= wait.deadline_at
-        ctx.timed_out = timed_out and wait is not None and wait.on_timeout == "continue"
+        ctx.timed_out = pause.goes_on
         try:
             if isinstance(planned.type, RemoteStageType):
                 made = work(run, planned, refs, ctx, self._retried)
@@ -144,10 +144,10 @@ class _Execution:
         if made.overran:
             run.events.emit(CallOverran(**run.about(planned), calls=made.overran))
         if made.waiting is not None:
-            if timed_out:
+            if pause.is_over:
                 msg = f"the wait for {made.waiting.condition} reached its deadline"
                 raise WaitTimedOut(msg)
-            return self._wait(made.waiting, wait, mark)
+            return self._wait(pause.kept(run, planned.name, made.waiting), mark)
         return self._complete(made, mark)
 
     def _work_here(self, refs: Mapping[str, list[OutputRef]], ctx: StageContext) -> Made:
@@ -173,24 +173,11 @@ class _Execution:
         self._notes.append(Note(event="retrying", reason=said(error), detail={"attempt": attempt}))
         run.events.emit(CallRetried(**run.about(self._planned), attempt=attempt, delay=delay, error=said(error)))
 
-    def _wait(self, waiting: Waiting, former: Wait | None, mark: str) -> Outcome:
+    def _wait(self, wait: Wait, mark: str) -> Outcome:
         run, planned = self._batch_run, self._planned
-        now = run.clock.now()
-        deadline = None if waiting.deadline is None else now + waiting.deadline.total_seconds()
-        wait = Wait(
-            batch_id=run.batch.id,
-            stage=planned.name,
-            condition=waiting.condition,
-            on_timeout=waiting.on_timeout,
-            first_waited_at=now,
-            deadline_at=deadline,
-            baseline={name: signal.value for name, signal in run.ledger.signals(run.batch.id).items()},
-        )
         record = self._record("waiting", mark)
         run.ledger.commit(record, run.batch.generation, notes=self._notes, wait=wait)
-        counts_from = former or wait
-        condition, deadline = str(waiting.condition), counts_from.deadline_at
-        run.events.emit(StagePaused(**run.about(planned), condition=condition, deadline_at=deadline))
+        run.events.emit(StagePaused(**run.about(planned), condition=str(wait.condition), deadline_at=wait.deadline_at))
         return Outcome(planned.name, "waiting", record)
 
     def _complete(self, made: Made, mark: str) -> Outcome:

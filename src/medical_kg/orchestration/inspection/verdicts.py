@@ -179,7 +179,9 @@ def _waiting(look: Look, record: StageRecord, changes: tuple[Change, ...]) -> St
         str(wait.condition.model_copy(update={"clauses": (one,)})) for one in wait.condition.clauses if one not in held
     )
     over = wait.deadline_at is not None and look.now >= wait.deadline_at
-    if wait.condition.holds(look.signals, wait.baseline):
+    if changes:
+        reason = "what it waits for has been changed; a resume asks it again"
+    elif wait.condition.holds(look.signals, wait.baseline):
         missing, reason = (), f"{wait.condition} holds by now; a resume goes on"
     elif over:
         reason = f"its time is up; a resume {'fails it' if wait.on_timeout == 'fail' else 'goes on without'}"

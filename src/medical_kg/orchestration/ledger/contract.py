@@ -160,7 +160,8 @@ class StageRecord(Row):
 class Wait(Row):
     """What a stage of a batch waits for; kept from its first wait until its batch completes.
 
-    ``baseline`` holds the signals' values at the first wait; ``deadline_at`` counts from then (None: no deadline).
+    ``baseline`` holds the signals' values when the stage looked first; ``deadline_at`` counts from the first wait (None:
+    no deadline). Kept again, condition and deadline are those of the edited gate, the rest stays.
     """
 
     batch_id: str
@@ -308,7 +309,7 @@ class Ledger(Protocol):
         The record replaces the stage's former one in this batch; its dead letters replace those of this batch and
         stage (attempts add up); the notes go to the history before the result's own line; the next batch is opened
         unless this batch has one. A ``failed`` record fails the batch too. A ``waiting`` record comes with its
-        ``wait``, which is kept as it first was if the stage waited before. A failed batch still takes what the
+        ``wait``; when it began stays as it first was if the stage waited before. A failed batch still takes what the
         parallel branches of the run that failed it bring.
 
         Raises:
@@ -339,6 +340,9 @@ class Ledger(Protocol):
         Its failed results are dropped, so that the next run is judged by its own, and their stages may wait their
         full time once more. The history keeps what was.
         """
+
+    def wake(self, batch_id: str, reason: str, actor: str) -> None:
+        """Make a waiting batch ready at once; one that does not wait is left as it is."""
 
     def replay(self, submission_id: str, wanted: Sequence[Replay], actor: str) -> list[Batch]:
         """Open a replay batch for each, ready at once, in one transaction; their dead letters move to it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import RowMapping, func, insert, or_, select
 
@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     from medical_kg.orchestration.contract import Signal
     from medical_kg.orchestration.ledger.contract import Submission, Wait
 
-KEEP_FIRST = upsert(WAITS).on_conflict_do_nothing(index_elements=["tenant", "batch_id", "stage"])
+
+def _keep_first() -> Any:
+    statement = upsert(WAITS)
+    given = {name: statement.excluded[name] for name in ("condition", "on_timeout", "deadline_at")}
+    return statement.on_conflict_do_update(index_elements=["tenant", "batch_id", "stage"], set_=given)
+
+
+KEEP_FIRST = _keep_first()
 
 
 class Told:
@@ -95,7 +102,7 @@ def wake_time(connection: Connection, held: Held, now: float) -> float | None:
 
 
 def keep_wait(connection: Connection, held: Held, wait: Wait) -> None:
-    """Keep what a stage waits for, as it first was."""
+    """Keep what a stage waits for; when it began to and what was told then stay as they first were."""
     connection.execute(KEEP_FIRST, wait_row(held.tenant, wait))
 
 

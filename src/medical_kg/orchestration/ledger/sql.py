@@ -203,6 +203,15 @@ class SqlLedger:
             results.drop_failed(connection, held)
             return batches.move(connection, held, "pending", "retry", actor=actor, now=now, ready_at=now)
 
+    def wake(self, batch_id: str, reason: str, actor: str) -> None:
+        """See ``Ledger.wake``."""
+        with writing(self._engine) as connection:
+            now = self._now()
+            held = batches.load(connection, batch_id)
+            if held.batch.status == "waiting":
+                batches.change(connection, held, now=now, ready_at=now)
+                batches.write(connection, held, [history.Line("woken", reason, batch_id)], now=now, actor=actor)
+
     def replay(self, submission_id: str, wanted: Sequence[Replay], actor: str) -> list[Batch]:
         """See ``Ledger.replay``."""
         with writing(self._engine) as connection:
