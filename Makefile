@@ -20,7 +20,7 @@ PROJECT = $(INSTALL) --no-deps --no-build-isolation --editable .
 ORCHESTRATION = */medical_kg/orchestration
 GROUND_FLOOR = $(ORCHESTRATION)/contract/*,$(ORCHESTRATION)/discovery.py,$(ORCHESTRATION)/registry.py,$(ORCHESTRATION)/pipeline/*
 
-.PHONY: help setup demo test test-fast check bench mutants docs fix lock clean
+.PHONY: help setup demo test test-fast check soak bench mutants docs fix lock clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ check: setup docs  ## Check format, style, types, layers and the documentation
 
 docs: setup  ## Build the documentation; a warning is an error
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html docs docs/_build/html
+
+soak: setup  ## Let several commands work on one workspace at once, for five minutes
+	MEDICAL_KG_SOAK_SECONDS=300 $(BIN)/python -m pytest -s tests/integration/test_soak.py
 
 bench: $(VENV)/.bench  ## Measure the budgets of the design, each beside its floor
 	$(BIN)/python -m benchmarks

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from medical_kg.cli.output import counts, plural, seconds
+from medical_kg.cli.totals import Totals
 from medical_kg.orchestration.telemetry.events import (
     BatchSettled,
     BatchStarted,
@@ -17,6 +18,7 @@ from medical_kg.orchestration.telemetry.events import (
     CallRetried,
     Event,
     Events,
+    InputPulled,
     StageCompleted,
     StageEvent,
     StageFailed,
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 @contextmanager
 def shown(state: State) -> Iterator[Events]:
     """Give the events that a run should tell, shown as the options ask."""
+    totals = Totals(lambda: state.place.ledger)
     events = Events([log_event])
     if state.log_format == "json" or state.verbose:
         yield events  # the log tells everything
@@ -44,10 +47,12 @@ def shown(state: State) -> Iterator[Events]:
         yield events
     elif sys.stderr.isatty():
         with _bars(state) as bars:
-            events.subscribe(Bars(bars))
+            events.subscribe(totals)
+            events.subscribe(Bars(bars, totals))
             yield events
     else:
-        events.subscribe(Lines(lambda line: typer.echo(line, err=True)))
+        events.subscribe(totals)
+        events.subscribe(Lines(lambda line: typer.echo(line, err=True), totals))
         yield events
 
 
@@ -77,40 +82,58 @@ def _completed(event: StageCompleted) -> str:
     return f"{said} ({seconds(event.duration)} s)"
 
 
+def settled(event: BatchSettled, totals: Totals) -> str:
+    """Return what to say at the end of a batch: where there are several, also how far its submission is."""
+    total = totals.of(event)
+    return f"batch {event.batch_id} {event.status}" + (f"; {total}" if total else "")
+
+
 class Lines:
     """One line per stage of each batch."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        """Keep where lines go."""
-        self._say = say
+    def __init__(self, say: Callable[[str], None], totals: Totals) -> None:
+        """Keep where lines go, and who counts."""
+        self._say, self._totals = say, totals
 
     def __call__(self, event: Event) -> None:
         """Tell an event."""
         if isinstance(event, BatchSettled):
-            self._say(f"batch {event.batch_id} {event.status}")
+            self._say(settled(event, self._totals))
         elif (line := line_of(event)) is not None:
             self._say(f"batch {event.batch_id}: {line}")
 
 
 class Bars:
-    """A bar for each batch that is running, and a line above it for each stage that has ended."""
+    """A bar for each batch that is running and one for all of several, and a line above for each stage that has ended."""
 
-    def __init__(self, progress: Progress) -> None:
-        """Keep the display."""
-        self._progress = progress
+    def __init__(self, progress: Progress, totals: Totals) -> None:
+        """Keep the display, and who counts."""
+        self._progress, self._totals = progress, totals
         self._tasks: dict[str, TaskID] = {}
+        self._submissions: dict[str, TaskID] = {}
 
     def __call__(self, event: Event) -> None:
         """Tell an event."""
+        self._all(event)
         if isinstance(event, BatchStarted):
             self._tasks[event.batch_id] = self._progress.add_task(
                 f"batch {event.batch_id}", total=event.stages, stage=""
             )
         elif isinstance(event, BatchSettled):
             self._progress.remove_task(self._tasks.pop(event.batch_id))
-            self._print(f"batch {event.batch_id} {event.status}")
+            self._print(settled(event, self._totals))
         elif isinstance(event, StageEvent):
             self._stage(event)
+
+    def _all(self, event: Event) -> None:
+        total = self._totals.of(event)
+        if total is None or not isinstance(event, (BatchStarted, InputPulled, BatchSettled)):
+            return
+        task = self._submissions.get(event.submission_id)
+        if task is None:
+            task = self._progress.add_task(f"submission {event.submission_id}", total=total.opened, stage="")
+            self._submissions[event.submission_id] = task
+        self._progress.update(task, total=total.opened, completed=total.done, stage=str(total))
 
     def _stage(self, event: StageEvent) -> None:
         task = self._tasks.get(event.batch_id)
@@ -119,7 +142,8 @@ class Bars:
         if task is not None and isinstance(event, (StageCompleted, StageReused)):
             self._progress.advance(task)
         if (line := line_of(event)) is not None:
-            self._print(f"  {line}")
+            # Of several batches at work, each line says which it is of.
+            self._print(f"  {line}" if len(self._tasks) == 1 else f"  batch {event.batch_id}: {line}")
 
     def _print(self, line: str) -> None:
         self._progress.console.print(line, soft_wrap=True, markup=False)

@@ -28,6 +28,7 @@ from medical_kg.orchestration.surroundings import kept
 from medical_kg.orchestration.telemetry.events import (
     CallOverran,
     CallRetried,
+    InputPulled,
     ItemDeadLettered,
     StageCompleted,
     StageFailed,
@@ -197,6 +198,9 @@ class _Execution:
         except TooManyFailed as error:
             return self.fail(error, letters, following)
         self._tell_letters(letters)
+        if self._metadata.mode == "stream":
+            records = sum(ref.items or 0 for ref in made.outputs.values())
+            run.events.emit(InputPulled(**run.about(planned), records=records, more=following is not None))
         run.events.emit(
             StageCompleted(
                 **run.about(planned),

@@ -65,6 +65,14 @@ class StageCompleted(StageEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InputPulled(StageEvent):
+    """A batch has its share of the input: so many records; ``more`` when the next batch is open."""
+
+    records: int
+    more: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StageReused(StageEvent):
     """A stage's stored result still fits, so it was not run."""
 
