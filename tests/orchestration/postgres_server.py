@@ -120,6 +120,12 @@ class PostgresServer:
         self._process.send_signal(signal.SIGINT)
         self._process.wait()
 
+    def dump(self, database: str) -> str:
+        """Everything that a database holds, as its own program writes it down."""
+        to = f"--dbname=postgresql://{USER}:{PASSWORD}@127.0.0.1:{self.port}/{database}"
+        done = subprocess.run([self._bin / "pg_dump", "--inserts", to], capture_output=True, text=True, check=True)
+        return done.stdout
+
     def close(self) -> None:
         """Stop it and remove its data."""
         self.stop()

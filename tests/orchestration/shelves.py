@@ -10,6 +10,7 @@ from typing import Any
 from support import UPPER, WORDS, Config, Word
 
 from medical_kg.orchestration.contract import Page, Stage, StageContext, StageMetadata, StateKey
+from medical_kg.orchestration.contract.errors import TransientError
 
 PAPERS: StateKey[list[Word]] = StateKey("papers", list[Word], id="id", root="root")
 
@@ -87,6 +88,35 @@ class Print(Stage[Config]):
         return Word(id=f"{item.id}#paper", root=item.root, text=f"{own.uri} {both.uri}")
 
 
+class Grumble(Stage[Config]):
+    """Quotes every word in its log, and fails with it."""
+
+    metadata = StageMetadata(
+        stage_type="grumble",
+        version="1.0",
+        description="Grumbles.",
+        reads=(WORDS,),
+        writes=(UPPER,),
+        mode="item",
+        config_model=Config,
+    )
+
+    def process(self, ctx: StageContext, item: Word, **reads: Any) -> Word:
+        ctx.logger.warning("about to shout %s", item.text)
+        raise TransientError(f"cannot shout {item.text}")
+
+
+class Collapse(Stage[Config]):
+    """Fails, and quotes everything it read."""
+
+    metadata = StageMetadata(
+        stage_type="collapse", version="1.0", description="Collapses.", reads=(WORDS,), config_model=Config
+    )
+
+    def run(self, ctx: StageContext, **reads: Any) -> None:
+        raise ValueError(f"all of this is too much: {', '.join(word.text for word in reads['words'])}")
+
+
 def rare(root: str) -> str:
     """The text of a word, which stands nowhere else."""
     return f"zyxomma{root}qquill"
@@ -103,4 +133,10 @@ stages:
   - {name: shelf, type: shelf, depends_on: [shout]}
 """
 
-TYPES: dict[str, type[Stage[Any]]] = {"library": Library, "shelf": Shelf, "print": Print}
+TYPES: dict[str, type[Stage[Any]]] = {
+    "library": Library,
+    "shelf": Shelf,
+    "print": Print,
+    "grumble": Grumble,
+    "collapse": Collapse,
+}

@@ -1,18 +1,21 @@
-"""``medical-kg documents``: where a document has been and where it is kept. Packages add commands of their own."""
+"""``medical-kg documents``: where a document has been, and removing it. Packages add commands of their own."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medical_kg.cli.output import counts, moment, plural
+from medical_kg.cli.output import counts, moment, number, plural
 from medical_kg.cli.plugged import ExtendedGroup
 from medical_kg.cli.state import Json, State, state_of
+from medical_kg.orchestration.contract.errors import UsageError
 
 if TYPE_CHECKING:
-    from medical_kg.orchestration import Story
+    from medical_kg.orchestration import Forgetting, Story
 
 NAME = "documents"
 app = typer.Typer(
@@ -43,11 +46,110 @@ def trace_document(ctx: typer.Context, ident: Ident, *, tenant: Tenant = "defaul
         _show(state, story)
 
 
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+@app.command("forget")
+def forget_document(
+    ctx: typer.Context,
+    ident: Ident,
+    *,
+    tenant: Tenant = "default",
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Remove a document everywhere it left a trace, and leave it out whenever its input is read again.
+
+    It is refused while a batch is running that has the document. If it is interrupted, give the same command again.
+    """
+    from medical_kg.orchestration import forget
+
+    state = state_of(ctx, json=json)
+    if not (dry_run or yes):
+        _ask(state, ident, tenant)
+    done = forget(state.workspace, ident, tenant=tenant, dry_run=dry_run)
+    if state.json:
+        state.print_json({**asdict(done), "total": done.total})
+    else:
+        _show_removed(state, done)
+    for line in done.left:
+        state.note(f"not removed: {line}")
+    if done.left and not dry_run:
+        raise typer.Exit(1)
+
+
+def _ask(state: State, ident: str, tenant: str) -> None:
+    """Show what would go, and ask; a program must say so itself.
+
+    Raises:
+        UsageError: nobody is there to answer.
+    """
+    from medical_kg.orchestration import forget
+
+    if state.json or not is_a_person():
+        raise UsageError(
+            "what is forgotten cannot be brought back; give --yes to do it, or --dry-run to see what would go"
+        )
+    _show_removed(state, forget(state.workspace, ident, tenant=tenant, dry_run=True))
+    typer.confirm("Remove it for good?", abort=True, err=True)
+
+
+def is_a_person() -> bool:
+    """Whether somebody is there to answer."""
+    return sys.stdin.isatty()
+
+
+def _show_removed(state: State, done: Forgetting) -> None:
+    said = "would be forgotten" if done.dry_run else "is forgotten" if not done.left else "is forgotten in part"
+    state.print(f"document {done.root} of tenant {done.tenant} {said}")
+    rows = [(place, name, number(count)) for place, found in done.removed.items() for name, count in found.items()]
+    state.print_table(("where", "what", "would be removed" if done.dry_run else "removed"), rows, right=("removed",))
+
+
+@app.command("remember")
+def remember_document(
+    ctx: typer.Context,
+    ident: Annotated[str, typer.Argument(metavar="ID", help="The document's id, as `documents forgotten` lists it.")],
+    *,
+    tenant: Tenant = "default",
+    json: Json = False,
+) -> None:
+    """Take a document from the list of the forgotten: the next run of its input takes it up again."""
+    from medical_kg.orchestration import remember
+
+    state = state_of(ctx, json=json)
+    remember(state.workspace, ident, tenant=tenant)
+    if state.json:
+        state.print_json({"root": ident, "tenant": tenant})
+    else:
+        state.print(f"document {ident} of tenant {tenant} may come back; run its input to bring it")
+
+
+@app.command("forgotten")
+def list_forgotten(ctx: typer.Context, *, tenant: Tenant = "default", json: Json = False) -> None:
+    """List the documents that were forgotten, and whether that came to its end."""
+    from medical_kg.orchestration import forgotten
+
+    state = state_of(ctx, json=json)
+    found = forgotten(state.workspace, tenant=tenant)
+    if state.json:
+        state.print_json([one.model_dump(mode="json") for one in found])
+        return
+    rows = (
+        (one.root, moment(one.at), one.actor, moment(one.finished_at) or "not finished: forget again") for one in found
+    )
+    state.print_table(("document", "asked for", "by", "finished"), rows)
+
+
 STAGES = ("stage", "type", "made of it", "records", "finished")
 
 
 def _show(state: State, story: Story) -> None:
     state.print(f"document {story.root}, tenant {story.tenant}: met by {plural(len(story.batches), 'batch')}")
+    if story.forgotten:
+        state.print(f"forgotten {moment(story.forgotten.at)}, asked for by {story.forgotten.actor}")
     for one in story.batches:
         state.print()
         run = f", Dagster run {one.batch.run_id}" if one.batch.run_id else ""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from medical_kg.orchestration.registry import Installation, PluginSettings, Registry
     from medical_kg.orchestration.submissions import open_submission
     from medical_kg.orchestration.telemetry.events import Events
+    from medical_kg.orchestration.traces.forget import Forgetting, forget, forgotten, remember
     from medical_kg.orchestration.traces.story import Story, trace
     from medical_kg.orchestration.workspace import Workspace
 
@@ -38,6 +39,7 @@ __all__ = [
     "Events",
     "Explanation",
     "Finding",
+    "Forgetting",
     "Installation",
     "PipelineDiff",
     "PluginSettings",
@@ -54,10 +56,13 @@ __all__ = [
     "diff_pipelines",
     "explain",
     "explain_plugin",
+    "forget",
+    "forgotten",
     "lock_plugins",
     "open_submission",
     "plugin_page",
     "prune",
+    "remember",
     "replay",
     "report",
     "resume",
@@ -85,6 +90,7 @@ _HOMES = {
     "medical_kg.orchestration.registry": ("Installation", "PluginSettings", "Registry"),
     "medical_kg.orchestration.submissions": ("open_submission",),
     "medical_kg.orchestration.telemetry.events": ("Events",),
+    "medical_kg.orchestration.traces.forget": ("Forgetting", "forget", "forgotten", "remember"),
     "medical_kg.orchestration.traces.story": ("Story", "trace"),
     "medical_kg.orchestration.workspace": ("Workspace",),
 }

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
 
-from medical_kg.orchestration.content import FRESH_SECONDS, NAMED, Kept, stored, storing, take_away, touch
+from medical_kg.orchestration.content import FRESH_SECONDS, NAMED, Kept, remove, stored, storing, take_away, touch
 from medical_kg.orchestration.contract.errors import SettingsError, StorageError
 from medical_kg.orchestration.contract.urls import safe_url
 
@@ -92,6 +92,14 @@ class CheckpointStore:
         """
         return self._files.discard(_name(digest, suffix), touched_before)
 
+    def remove(self, digest: str, suffix: str = "") -> bool:
+        """Remove a checkpoint at once, whoever counts on it; returns whether it was there.
+
+        Raises:
+            StorageError: it could not be removed.
+        """
+        return self._files.remove(_name(digest, suffix))
+
     @property
     def folder(self) -> Path | None:
         """The local folder; None where the store is elsewhere."""
@@ -117,6 +125,7 @@ class _Files(Protocol):
     def show(self, name: str) -> str: ...
     def stored(self) -> Iterator[Kept]: ...
     def discard(self, name: str, touched_before: float) -> bool: ...
+    def remove(self, name: str) -> bool: ...
 
 
 class _LocalFiles:
@@ -160,6 +169,9 @@ class _LocalFiles:
 
     def discard(self, name: str, touched_before: float) -> bool:
         return take_away(self.root / name, touched_before=touched_before)
+
+    def remove(self, name: str) -> bool:
+        return remove(self.root / name)
 
 
 def _write_whole(path: Path, data: bytes) -> None:
@@ -255,6 +267,15 @@ class _RemoteFiles:
             return False
         except OSError as error:
             raise StorageError(f"{self.show(name)} cannot be removed: {_said(error)}") from error
+        return True
+
+    def remove(self, name: str) -> bool:
+        try:
+            self._try(self._fs.rm_file, name)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise _unwritable(self._shown, error) from error
         return True
 
     def _try(self, call: Callable[..., Any], name: str, *args: Any, **options: Any) -> Any:

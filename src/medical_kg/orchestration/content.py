@@ -91,6 +91,31 @@ def leftovers(root: Path, *, touched_before: float) -> Iterator[tuple[Path, int]
                     yield path, found.st_size
 
 
+def unfinished(root: Path) -> list[Path]:
+    """Return the unfinished files (hidden ones), whether somebody is writing them or was killed.
+
+    Raises:
+        StorageError: the folder cannot be read.
+    """
+    with _reading(root):
+        return sorted((*root.glob(".*"), *root.glob("[0-9a-f][0-9a-f]/.*")))
+
+
+def remove(path: Path) -> bool:
+    """Remove a file at once, whoever counts on it; returns whether it was there.
+
+    Raises:
+        StorageError: the file cannot be removed.
+    """
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise _immovable(path, error) from error
+    return True
+
+
 @contextmanager
 def _reading(root: Path) -> Iterator[None]:
     try:
@@ -113,5 +138,9 @@ def take_away(path: Path, *, touched_before: float) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise StorageError(f"{path} cannot be removed: {error.strerror or error}") from error
+        raise _immovable(path, error) from error
     return True
+
+
+def _immovable(path: Path, error: OSError) -> StorageError:
+    return StorageError(f"{path} cannot be removed: {error.strerror or error}")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from medical_kg.orchestration import trace
+from medical_kg.orchestration import forget, submit, trace
 
 TEXT = """
 stages:
@@ -30,3 +30,14 @@ def test_a_worker_that_fails_to_answer_is_told(place: Any, doing: str, told: str
     (kept,) = trace(place.workspace, "w1").kept
     assert told in kept.problem
     assert kept.kept == {}
+
+
+def test_what_a_stage_in_an_environment_keeps_is_forgotten_there(place: Any) -> None:
+    """And a feed in a worker leaves the document out from then on."""
+    text = TEXT.replace("DOING", "{}").replace("type: odd-feed,", "type: odd-feed, environment: process,")
+    place.run(text)
+    done = forget(place.workspace, "w1")
+    assert [counts for stage, counts in done.removed.items() if "keeper" in stage] == [{"lines": 1}]
+    assert (place.root / "kept.txt").read_text() == "w0\nw2\n"
+    again = submit(place.workspace, "odd", engine="plain")
+    assert again.stages[0].counts == {"words": 2.0, "forgotten": 1.0}

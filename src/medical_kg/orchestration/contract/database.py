@@ -10,7 +10,7 @@ SQLite ignores) or takes a turn (``take_turn``). Readers see one snapshot (REPEA
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import String, Text, create_engine, event, make_url, text
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Engine
     from sqlalchemy.types import TypeEngine
 
-__all__ = ["LONG_WORDS", "WORDS", "insert", "open_engine", "reading", "shown", "take_turn", "writing"]
+__all__ = ["LONG_WORDS", "WORDS", "insert", "open_engine", "reading", "shown", "shred", "take_turn", "writing"]
 
 BUSY_TIMEOUT_SECONDS = 30
 CONNECT_TIMEOUT_SECONDS = 10
@@ -164,6 +164,32 @@ def take_turn(connection: Connection, name: str) -> None:
 
 
 PATIENCE = f"another process has held it for {BUSY_TIMEOUT_SECONDS} s; end that process, or try again"
+
+
+def shred(engine: Engine) -> None:
+    """Rewrite an SQLite database without its free pages and empty its log, so that what was deleted is in neither file.
+
+    A server keeps its own pages; there deleted rows are in no dump, and their space goes back to it in time.
+
+    Raises:
+        TransientError: another process was reading, so the log could not be emptied.
+    """
+    if engine.dialect.name != "sqlite":
+        return
+    with _translated(engine), closing(engine.raw_connection()) as connection:
+        driver: Any = connection.driver_connection
+        driver.isolation_level, former = None, driver.isolation_level
+        try:
+            driver.execute("VACUUM").close()
+            busy = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        except driver.Error as error:
+            raise StorageError(f"the database {shown(engine.url)} cannot be rewritten: {error}") from error
+        finally:
+            driver.isolation_level = former
+    if busy:
+        raise TransientError(f"the log of the database {shown(engine.url)} is being read by another process; try again")
+
+
 PASSING = {
     " is locked": PATIENCE,
     "busy": PATIENCE,

@@ -97,6 +97,7 @@ class _Work:
             "reads": {name: [ref.model_dump() for ref in found] for name, found in refs.items()},
             "cursor": run.batch.cursor,
             "limit": run.submission.batch_size,
+            "leave_out": sorted(run.ledger.forgotten_roots(run.submission.tenant)),
             "log_level": ctx.logger.getEffectiveLevel(),
         }
 

@@ -16,6 +16,7 @@ from medical_kg.orchestration.execution.budget import budget_of
 from medical_kg.orchestration.execution.calling import call, pull
 from medical_kg.orchestration.execution.fingerprint import fingerprint_of, rerun_note, why_not_reused
 from medical_kg.orchestration.execution.isolated import work
+from medical_kg.orchestration.execution.leaving_out import counted, leave_out
 from medical_kg.orchestration.execution.narrowing import narrowed, replayed_roots
 from medical_kg.orchestration.execution.sharing import handing
 from medical_kg.orchestration.execution.storing import Made, joined, store
@@ -158,8 +159,9 @@ class _Execution:
         with run.instances.use(planned, ctx, guard) as stage:
             if self._metadata.mode == "stream":
                 called = pull(stage, ctx, guard, run.batch.cursor, run.submission.batch_size)
+                left_out = leave_out(called, run.ledger.forgotten_roots(run.submission.tenant))
             else:
-                called = call(stage, ctx, guard, reads)
+                called, left_out = call(stage, ctx, guard, reads), 0
         if called.waiting is not None:
             return Made(waiting=called.waiting, overran=guard.overran)
         outputs, counts = store(self._metadata, called, run.checkpoints.put)
@@ -167,7 +169,7 @@ class _Execution:
             if hand := handing(key):
                 # The stage may have kept what it gave.
                 run.values[key.name, outputs[key.name].digest] = hand(value)
-        return Made(outputs, counts, called.failures, None, called.cursor, guard.overran)
+        return Made(outputs, counted(counts, left_out), called.failures, None, called.cursor, guard.overran)
 
     def _retried(self, attempt: int, delay: float, error: BaseException) -> None:
         run = self._batch_run

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from medical_kg.orchestration.contract import Condition, OnTimeout, Signal
 from medical_kg.orchestration.contract.model import Model
+from medical_kg.orchestration.ledger.tracing import Tracing
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.ledger.holdings import Holdings
-    from medical_kg.orchestration.ledger.traces import LedgerTraces
 
 Status = Literal["pending", "running", "waiting", "completed", "failed", "cancelled"]
 StageStatus = Literal["completed", "failed", "waiting"]
@@ -237,7 +237,7 @@ class Replay(Row):
     records: tuple[StageRecord, ...] = ()
 
 
-class Ledger(Protocol):
+class Ledger(Tracing, Protocol):
     """The durable record. Methods raise ``RecordNotFound``, ``IllegalTransition``, ``StaleGeneration``, ``BatchHeld``."""
 
     def open_submission(self, new: NewSubmission) -> tuple[Submission, bool]:
@@ -387,9 +387,6 @@ class Ledger(Protocol):
 
     def history(self, submission_id: str) -> list[HistoryEntry]:
         """Return a submission's history, oldest first."""
-
-    def traces(self, tenant: str, root: str) -> LedgerTraces:
-        """Return a tenant's dead letters, attachments and ``seen`` entries of an input record."""
 
     def holdings(self, finished_before: float) -> Holdings:
         """Return which checkpoints and files are needed, and which only batches mention that were finished before."""

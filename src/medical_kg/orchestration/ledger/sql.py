@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING
 from medical_kg.orchestration.contract import Clock, Signal, SystemClock
 from medical_kg.orchestration.contract.database import open_engine, reading, take_turn, writing
 from medical_kg.orchestration.contract.errors import IllegalTransition, RecordNotFound
-from medical_kg.orchestration.ledger import batches, history, holdings, replays, results, signals, submissions, traces
+from medical_kg.orchestration.ledger import (
+    batches,
+    forgetting,
+    history,
+    holdings,
+    replays,
+    results,
+    signals,
+    submissions,
+    traces,
+)
 from medical_kg.orchestration.ledger.contract import (
     LEGAL_MOVES,
     UNFINISHED,
@@ -32,6 +42,7 @@ from medical_kg.orchestration.ledger.transitions import check_at_work, check_gen
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from medical_kg.orchestration.ledger.forgetting import Forgotten, Removal
     from medical_kg.orchestration.ledger.holdings import Holdings
     from medical_kg.orchestration.ledger.traces import LedgerTraces
 
@@ -290,6 +301,41 @@ class SqlLedger:
             tenant = submissions.load(connection, submission_id)["tenant"]
             now, place = self._now(), {"tenant": tenant, "submission_id": submission_id}
             history.append(connection, [line], **place, actor=actor, now=now)
+
+    def forget(self, removal: Removal) -> dict[str, int]:
+        """See ``Ledger.forget``."""
+        with writing(self._engine) as connection:
+            return forgetting.begin(connection, removal, self._now())
+
+    def finish_forgetting(self, tenant: str, root: str) -> None:
+        """See ``Ledger.finish_forgetting``."""
+        with writing(self._engine) as connection:
+            forgetting.finish(connection, tenant, root, self._now())
+
+    def remember(self, tenant: str, root: str) -> bool:
+        """See ``Ledger.remember``."""
+        with writing(self._engine) as connection:
+            return forgetting.remember(connection, tenant, root)
+
+    def forgotten(self, tenant: str, root: str | None = None) -> list[Forgotten]:
+        """See ``Ledger.forgotten``."""
+        with reading(self._engine) as connection:
+            return forgetting.listed(connection, tenant, root)
+
+    def forgotten_roots(self, tenant: str) -> frozenset[str]:
+        """See ``Ledger.forgotten_roots``."""
+        with reading(self._engine) as connection:
+            return forgetting.roots(connection, tenant)
+
+    def mentioned(self) -> tuple[set[tuple[str, str]], set[str]]:
+        """See ``Ledger.mentioned``."""
+        with reading(self._engine) as connection:
+            return forgetting.mentioned(connection)
+
+    def tenants_at_work(self) -> frozenset[str]:
+        """See ``Ledger.tenants_at_work``."""
+        with reading(self._engine) as connection:
+            return forgetting.tenants_at_work(connection)
 
     def close(self) -> None:
         """See ``Ledger.close``."""

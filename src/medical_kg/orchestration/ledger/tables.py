@@ -20,7 +20,7 @@ from sqlalchemy import (
 
 from medical_kg.orchestration.contract.database import LONG_WORDS, WORDS
 
-SCHEMA = "0002"
+SCHEMA = "0003"
 """The newest migration: revisions are numbered in order, as text of four digits."""
 
 VERSION_TABLE = "ledger_version"
@@ -199,4 +199,17 @@ HISTORY = Table(
     Column("detail", JSON, nullable=False),
     _of_submission(),
     Index("ix_history_submission", "tenant", "submission_id", "id"),
+)
+
+FORGOTTEN = Table(
+    "forgotten",
+    METADATA,
+    Column("tenant", WORDS, nullable=False),
+    Column("root", WORDS, nullable=False),
+    Column("actor", WORDS, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("finished_at", Double),
+    # What is still to be removed; NULL once nothing is.
+    Column("remains", JSON(none_as_null=True)),
+    PrimaryKeyConstraint("tenant", "root"),
 )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +17,6 @@ from medical_kg.orchestration.file_area import STORED
 from medical_kg.orchestration.traces.keys import Pipelines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from medical_kg.orchestration.contract import StateKey
     from medical_kg.orchestration.ledger.contract import Batch, OutputRef, StageRecord, Submission
     from medical_kg.orchestration.workspace import Workspace
@@ -102,7 +102,7 @@ class Scan:
             return Held(gone=True)
         if key is None:
             # Records of an input record name it, whoever can read them.
-            return Held(items=int(self.may_hold(data)), mixed=True)
+            return Held(items=int(self.may_hold(data)), mixed=True, files=stored_files(b"\n".join(self._lines(data))))
         if not key.is_list or key.root_of is None:
             return Held(mixed=True)
         if names_roots(key) and not self.may_hold(data):
@@ -110,6 +110,15 @@ class Scan:
         assert key.codec is not None  # noqa: S101  # a state key always has one once it is made
         mine = [item for item in key.codec.decode(data) if key.root_of(item) == self._root]
         return Held(items=len(mine), files=stored_files(key.codec.encode(mine)) if mine else frozenset())
+
+    def _lines(self, data: bytes) -> Iterator[bytes]:
+        """Give the lines that are records of the record, as far as their usual fields say so."""
+        for line in data.split(b"\n"):
+            if self._literal in line:
+                with suppress(ValueError):
+                    record = json.loads(line)
+                    if isinstance(record, dict) and self._root in (record.get("root"), record.get("id")):
+                        yield line
 
     def may_hold(self, data: bytes) -> bool:
         """Whether the record's id stands in some bytes, as it stands in JSON."""
@@ -124,9 +133,3 @@ def names_roots(key: StateKey[Any]) -> bool:
 def stored_files(data: bytes) -> frozenset[str]:
     """Return the uris of the workspace's files that some bytes speak of."""
     return frozenset(match.group().decode() for match in FILE.finditer(data))
-
-
-def is_pulling(found: Found, stream: Callable[[Submission], str | None]) -> bool:
-    """Whether a batch may be reading its input at this moment: its feeding stage has not committed yet."""
-    name = stream(found.submission)
-    return name is None or name not in found.results

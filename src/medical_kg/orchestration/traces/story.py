@@ -14,6 +14,7 @@ from medical_kg.orchestration.traces.scan import Scan
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.ledger.contract import Batch, StageRecord, Submission
+    from medical_kg.orchestration.ledger.forgetting import Forgotten
     from medical_kg.orchestration.traces.scan import Found
     from medical_kg.orchestration.workspace import Workspace
 
@@ -66,7 +67,10 @@ class KeptBy:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """Everything that is known of a document in a tenant's submissions; ``root`` is the id of its input record."""
+    """Everything that is known of a document in a tenant's submissions; ``root`` is the id of its input record.
+
+    ``forgotten`` says who asked to forget it, and when.
+    """
 
     root: str
     tenant: str
@@ -74,12 +78,14 @@ class Story:
     ledger: LedgerTraces
     kept: tuple[KeptBy, ...]
     files: tuple[KeptFile, ...]
+    forgotten: Forgotten | None = None
 
     @property
     def known(self) -> bool:
         """Whether there is any trace of it."""
         return bool(
             self.batches
+            or self.forgotten
             or self.files
             or self.ledger != LedgerTraces()
             or any(any(one.kept.values()) for one in self.kept)
@@ -122,6 +128,7 @@ def tell(workspace: Workspace, tenant: str, root: str) -> Story:
         ledger=ledger,
         kept=tuple(_kept(Keepers(workspace, scan), root)),
         files=tuple(_files(workspace, files)),
+        forgotten=next(iter(workspace.ledger.forgotten(tenant, root)), None),
     )
 
 
@@ -194,6 +201,7 @@ def plain(story: Story) -> dict[str, Any]:
         **story.ledger.model_dump(mode="json"),
         "kept": [_fields(one) for one in story.kept],
         "files": [_fields(one) for one in story.files],
+        "forgotten": story.forgotten and story.forgotten.model_dump(mode="json"),
     }
 
 

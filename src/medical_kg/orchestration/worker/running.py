@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from medical_kg.orchestration.contract import NamedCondition, Stage, StageContext
 from medical_kg.orchestration.execution.calling import Called, call, pull
 from medical_kg.orchestration.execution.keeping import plain
+from medical_kg.orchestration.execution.leaving_out import counted, leave_out
 from medical_kg.orchestration.execution.storing import load, store
 from medical_kg.orchestration.isolation.board import OPENING, WHOLE, Board, Spool
 from medical_kg.orchestration.isolation.errors import told
@@ -48,7 +49,8 @@ class Runner:
             called = self._call(type_, config, ctx, request, board, Spool(fds[1]))
         finally:
             board.close()
-        return self._answer(type_, called)
+        left_out = leave_out(called[0], request["leave_out"]) if type_.metadata.mode == "stream" else 0
+        return self._answer(type_, called, left_out)
 
     def ask(self, type_: StageType, request: Mapping[str, Any]) -> dict[str, Any]:
         """Ask a stage that keeps things what it keeps, or tell it to forget."""
@@ -102,7 +104,7 @@ class Runner:
         known = {name: [OutputRef.model_validate(ref) for ref in found] for name, found in refs.items()}
         return {key.name: load(key, known[key.name], get) for key in type_.metadata.read_keys}
 
-    def _answer(self, type_: StageType, made: tuple[Called, Watched]) -> dict[str, Any]:
+    def _answer(self, type_: StageType, made: tuple[Called, Watched], left_out: int) -> dict[str, Any]:
         called, guard = made
         answer: dict[str, Any] = {"overran": guard.overran, "cursor": called.cursor}
         if called.waiting is not None:
@@ -118,7 +120,7 @@ class Runner:
         outputs, counts = store(type_.metadata, called, self._workspace.checkpoints.put)
         return answer | {
             "outputs": {name: ref.model_dump() for name, ref in outputs.items()},
-            "counts": counts,
+            "counts": counted(counts, left_out),
             "failures": [failure.plain() for failure in called.failures],
         }
 
