@@ -254,3 +254,47 @@ def ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
 def running() -> Callable[[subprocess.Popen[str]], Any]:
     """Give a running program to a block, and leave nothing of it behind."""
     return ended
+
+
+FLAKY = """
+from pathlib import Path
+
+from medical_kg.embedders.hashing import HashingEmbedder
+from medical_kg.orchestration.contract.errors import ItemRejected
+
+
+class Flaky(HashingEmbedder):
+    def embed_documents(self, texts):
+        if not (Path(__file__).parent / "mended").exists() and any(len(text) % 2 for text in texts):
+            raise ItemRejected("its length is odd")
+        return super().embed_documents(texts)
+"""
+
+
+@pytest.fixture(scope="session")
+def replay_mends() -> Callable[[Kg, Callable[[], Any], Any], None]:
+    """Run with an embedder that fails about every second chunk, mend it, replay, and compare what is kept.
+
+    Replayed one letter, then all: documents that were kept with some of their chunks are kept whole, and once.
+    """
+
+    def check(kg: Kg, rows: Callable[[], Any], expected: Any) -> None:
+        with kg.folder.joinpath("medical_kg.toml").open("a") as settings:
+            settings.write('\n[plugins.local.embedders]\nflaky = "flaky:Flaky"\n')
+        kg.folder.joinpath("flaky.py").write_text(FLAKY)
+        done = kg(*kg.auto, "--set", "embed.embedder=flaky", "--engine", "plain")
+        assert done.returncode == 0, done.stderr
+        assert rows() != expected
+        (submission,) = kg.json("submissions", "list")
+        letters = kg.json("submissions", "dead-letters", submission["id"])
+        assert len(letters) > 2
+        assert {letter["stage"] for letter in letters} == {"embed"}
+        kg.folder.joinpath("mended").touch()
+        for words in (("--item", letters[0]["item_id"], "--engine", "plain"), ()):
+            done = kg("submissions", "replay", submission["id"], *words)
+            assert done.returncode == 0, done.stderr
+        assert rows() == expected
+        letters = kg.json("submissions", "dead-letters", submission["id"])
+        assert {letter["status"] for letter in letters} == {"resolved"}
+
+    return check

@@ -97,3 +97,12 @@ def test_what_is_wrong_is_told_once(on_postgres: Any, postgres: PostgresServer, 
     wrong = refused(on_postgres("submissions", "list", environment={"PGPASSWORD": "not-it"}), 1)
     assert "see that user and password are right" in wrong
     assert "not-it" not in wrong
+
+
+@pytest.mark.slow
+def test_rows_appear_once_after_a_replay(
+    on_postgres: Any, postgres: PostgresServer, rows_of_few: Any, replay_mends: Any
+) -> None:
+    """Replayed dead letters leave on Postgres what an uninterrupted run leaves on SQLite."""
+    expected = {table: [tuple(row) for row in rows_of_few[table]] for table in TABLES}
+    replay_mends(on_postgres, lambda: rows(postgres), expected)

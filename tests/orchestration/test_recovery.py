@@ -10,7 +10,7 @@ from postgres_server import PostgresServer
 from support import DIAMOND, GATED, WORDS, Config, Shout, Tally, Word, make_workspace
 
 from medical_kg.orchestration import api
-from medical_kg.orchestration.contract import Page, Stage, StageMetadata
+from medical_kg.orchestration.contract import Page, Rejected, Stage, StageMetadata
 from medical_kg.orchestration.contract.errors import BatchHeld, IllegalTransition, RecordNotFound
 from medical_kg.orchestration.ledger.contract import Replay
 from medical_kg.orchestration.recovery import cancel
@@ -172,6 +172,56 @@ def test_a_rejected_input_record_is_pulled_again_once_mended(tmp_path: Path, fro
         if name == "feed"
     } == {"feed": 1}
     assert letters(workspace, ident) == {"b": ("resolved", 1, "0002")}
+
+
+class Renamed(Stage[Config]):
+    """Gives ``Shelf.texts``: what has no text is rejected by the file's name, what has one goes by its text."""
+
+    metadata = StageMetadata(
+        stage_type="feed", version="1.0", description="Reads.", writes=(WORDS,), mode="stream", config_model=Config
+    )
+
+    def pull(self, ctx: Any, cursor: str | None, limit: int) -> Page:
+        good = [Word(id=text, root=text, text=text) for text in Shelf.texts.values() if text]
+        return Page(good, None, [Rejected(name, "empty") for name, text in Shelf.texts.items() if not text])
+
+
+@pytest.mark.parametrize(
+    ("then", "pulled", "status"),
+    [
+        ({"a": "A", "b": "B", "c": ""}, 1, {"b": ("resolved", 1, "0002"), "c": ("open", 1, "0001")}),
+        ({"a": "A", "c": ""}, 0, {"b": ("open", 2, "0002"), "c": ("open", 1, "0001")}),
+        ({"a": "A", "b": "", "c": ""}, 0, {"b": ("open", 2, "0002"), "c": ("open", 1, "0001")}),
+    ],
+    ids=["mended", "gone", "as it was"],
+)
+def test_a_mended_record_may_have_another_name(
+    tmp_path: Path, engine: api.EngineName, then: dict[str, str], pulled: int, status: dict[str, Any]
+) -> None:
+    """What nobody has met before is what was mended; what is not there any more stays open instead of being lost."""
+    Shelf.texts = {"a": "A", "b": "", "c": ""}
+    workspace = make_workspace(tmp_path, DIAMOND.replace(BAD, "bad: []"), feed=Renamed)
+    ident = api.submit(workspace, "diamond", engine=engine).submission.id
+    Shelf.texts = then
+    report = api.replay(workspace, ident, items=["b"], engine=engine)
+    assert letters(workspace, ident) == status
+    results = workspace.ledger.results(report.batches[1].id)
+    assert results["shout"].outputs["upper"].items == pulled
+    if pulled:
+        assert dict(results["tally"].counts) == {"tallied": 2}
+        with pytest.raises(RecordNotFound):
+            api.replay(workspace, ident, items=["b"], engine=engine)
+
+
+def test_a_record_lost_after_it_was_read_stays_a_dead_letter(tmp_path: Path) -> None:
+    """A later stage's letter that is read again from the input is told as the input's, once the input lacks it."""
+    Shelf.texts = {"a": "A", "b": "B"}
+    workspace = make_workspace(tmp_path, DIAMOND.replace(BAD, "bad: [B]"), feed=Renamed)
+    ident = api.submit(workspace, "diamond", engine="plain").submission.id
+    Shelf.texts = {"a": "A"}
+    api.replay(workspace, ident, from_input=True, engine="plain")
+    found = {(one.stage, one.item_id): (one.status, one.error) for one in workspace.ledger.dead_letters(ident)}
+    assert found == {("shout", "B"): ("resolved", "ValueError"), ("feed", "B"): ("open", "Gone")}
 
 
 def test_the_budget_fails_its_batch_and_not_the_submission(tmp_path: Path, engine: api.EngineName) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from medical_kg.orchestration.contract.state import type_names
+from medical_kg.orchestration.execution.calling import Failure
 from medical_kg.orchestration.execution.fingerprint import fingerprint_of, why_not_reused
 from medical_kg.orchestration.isolation.remote import RemoteCodec
 from medical_kg.orchestration.ledger.contract import OutputRef
@@ -15,24 +16,73 @@ if TYPE_CHECKING:
     from medical_kg.orchestration.contract import StateKey
     from medical_kg.orchestration.execution.batch import BatchRun, Checkpoints
     from medical_kg.orchestration.execution.storing import Made
-    from medical_kg.orchestration.ledger.contract import StageRecord
+    from medical_kg.orchestration.ledger.contract import DeadLetter, StageRecord
     from medical_kg.orchestration.pipeline.plan import Plan, PlannedStage
 
 
-def replayed_roots(run: BatchRun) -> frozenset[str]:
-    """Return the input records that a replay batch is about."""
+def narrowed(made: Made, run: BatchRun, planned: PlannedStage) -> Made:
+    """Return a pulled page without the records that are not to be replayed; it leads to no next batch.
+
+    What could not be read may go by another name once it is mended. So a record that the submission has not met before is
+    taken for one of those that are asked for. One that the page does not give any more fails again, instead of being
+    lost without a word.
+    """
     letters = run.ledger.dead_letters(run.submission.id)
-    return frozenset(one.root or one.item_id for one in letters if one.batch_id == run.batch.id)
+    mine = [one for one in letters if one.batch_id == run.batch.id]
+    roots = {one.root or one.item_id for one in mine}
+    others = {one.root or one.item_id for one in letters if one.batch_id != run.batch.id} | _given(run, planned)
 
+    def asked(root: str) -> bool:
+        return root in roots or root not in others
 
-def narrowed(
-    made: Made, plan: Plan, keys: Iterable[StateKey[Any]], roots: Collection[str], checkpoints: Checkpoints
-) -> Made:
-    """Return a pulled page without the records that are not to be replayed; it leads to no next batch."""
-    outputs = {key.name: narrow(here(plan, key), made.outputs[key.name], roots, checkpoints) for key in keys}
-    failures = [one for one in made.failures if (one.root or one.item_id) in roots]
+    keys = [here(run.plan, key) for key in planned.type.metadata.writes]
+    outputs = {key.name: narrow(key, made.outputs[key.name], asked, run.checkpoints) for key in keys}
+    failures = [one for one in made.failures if asked(one.root or one.item_id)]
     counts = {name: ref.items for name, ref in outputs.items() if ref.items is not None}
+    found = {root for key in keys for root in _roots(key, outputs[key.name], run.checkpoints)}
+    if all(_is_readable(key) for key in keys):
+        failures += _gone(mine, found | {one.root or one.item_id for one in failures}, planned.name)
     return replace(made, outputs=outputs, counts=counts, failures=failures, cursor=None)
+
+
+def _given(run: BatchRun, planned: PlannedStage) -> set[str]:
+    """Return the input records that the batches gave from which a replay descends."""
+    found: set[str] = set()
+    parent = run.batch.parent
+    while parent is not None:
+        former = run.ledger.results(parent).get(planned.name)
+        for key in planned.type.metadata.writes:
+            if former is not None and key.name in former.outputs:
+                found |= _roots(here(run.plan, key), former.outputs[key.name], run.checkpoints)
+        parent = run.ledger.batch(parent).parent
+    return found
+
+
+def _gone(letters: Collection[DeadLetter], found: Collection[str], stage: str) -> list[Failure]:
+    missing = [one for one in letters if (one.root or one.item_id) not in found]
+    renamed = set(found) - {one.root or one.item_id for one in letters}
+    if len(missing) <= len(renamed):
+        return []
+    told = "the input does not give it any more, at least not where it was and by this name"
+    idents = {one.item_id if one.stage == stage else one.root or one.item_id: one.root for one in missing}
+    return [Failure(ident, root, "Gone", told) for ident, root in idents.items()]
+
+
+def _is_readable(key: StateKey[Any]) -> bool:
+    return key.is_list and key.root_of is not None and not isinstance(key.codec, RemoteCodec)
+
+
+def _items(key: StateKey[Any], ref: OutputRef, checkpoints: Checkpoints) -> list[Any]:
+    assert key.codec is not None  # noqa: S101  # a state key always has one once it is made
+    found: list[Any] = key.codec.decode(checkpoints.get(ref.digest, ref.suffix))
+    return found
+
+
+def _roots(key: StateKey[Any], ref: OutputRef, checkpoints: Checkpoints) -> set[str]:
+    """Return the roots of a stored value's items; none where this process cannot read them, or they are pruned."""
+    if not _is_readable(key) or key.root_of is None or not checkpoints.has(ref.digest, ref.suffix):
+        return set()
+    return set(map(key.root_of, _items(key, ref, checkpoints)))
 
 
 def here(plan: Plan, key: StateKey[Any]) -> StateKey[Any]:
@@ -47,16 +97,17 @@ def here(plan: Plan, key: StateKey[Any]) -> StateKey[Any]:
     return next((one for one in named if type_names(one.item_type)[0] == type_names(key.item_type)[0]), key)
 
 
-def narrow(key: StateKey[Any], ref: OutputRef, roots: Collection[str] | None, checkpoints: Checkpoints) -> OutputRef:
-    """Return a stored value with only the items of these roots.
+def narrow(
+    key: StateKey[Any], ref: OutputRef, wanted: Callable[[str], bool] | None, checkpoints: Checkpoints
+) -> OutputRef:
+    """Return a stored value with only the items of those roots that are wanted.
 
-    Whole where items have none, where ``roots`` is None, and where no stage of this process can decode it: the replay
+    Whole where items have none, where ``wanted`` is None, and where no stage of this process can decode it: the replay
     then does more than it must, which changes nothing in what comes of it.
     """
-    if roots is None or not key.is_list or key.root_of is None or isinstance(key.codec, RemoteCodec):
+    if wanted is None or not _is_readable(key) or key.root_of is None or key.codec is None:
         return ref
-    assert key.codec is not None  # noqa: S101  # a state key always has one once it is made
-    items = [item for item in key.codec.decode(checkpoints.get(ref.digest, ref.suffix)) if key.root_of(item) in roots]
+    items = [item for item in _items(key, ref, checkpoints) if wanted(key.root_of(item))]
     digest = checkpoints.put(key.codec.encode(items), key.codec.suffix)
     return OutputRef(digest=digest, suffix=key.codec.suffix, items=len(items))
 
@@ -73,6 +124,7 @@ def taken_over(
     These are the stages that are not downstream of it and whose results would be reused as they stand.
     """
     kept: dict[str, StageRecord] = {}
+    wanted = None if roots is None else roots.__contains__
     again = {stage} | plan.descendants(stage)
     for planned in plan.stages:
         former = results.get(planned.name)
@@ -80,7 +132,7 @@ def taken_over(
             continue
         if kept.keys() >= set(planned.depends_on) and _holds(planned, former, results, checkpoints):
             outputs = {
-                key.name: narrow(here(plan, key), former.outputs[key.name], roots, checkpoints)
+                key.name: narrow(here(plan, key), former.outputs[key.name], wanted, checkpoints)
                 for key in planned.type.metadata.writes
             }
             kept[planned.name] = _narrowed_record(planned, former, kept, outputs)

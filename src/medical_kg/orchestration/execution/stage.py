@@ -17,7 +17,7 @@ from medical_kg.orchestration.execution.calling import call, pull
 from medical_kg.orchestration.execution.fingerprint import fingerprint_of, rerun_note, why_not_reused
 from medical_kg.orchestration.execution.isolated import work
 from medical_kg.orchestration.execution.leaving_out import counted, leave_out
-from medical_kg.orchestration.execution.narrowing import narrowed, replayed_roots
+from medical_kg.orchestration.execution.narrowing import narrowed
 from medical_kg.orchestration.execution.sharing import handing
 from medical_kg.orchestration.execution.storing import Made, joined, store
 from medical_kg.orchestration.execution.waiting import look
@@ -142,7 +142,7 @@ class _Execution:
             # The stage's own, or of a service it asked. If the batch is lost, the commit of this failure says so.
             return self.fail(error)
         if self._metadata.mode == "stream" and run.batch.parent is not None:
-            made = narrowed(made, run.plan, self._metadata.writes, replayed_roots(run), run.checkpoints)
+            made = narrowed(made, run, planned)
         if made.overran:
             run.events.emit(CallOverran(**run.about(planned), calls=made.overran))
         if made.waiting is not None:
