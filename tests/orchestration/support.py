@@ -12,9 +12,11 @@ from pydantic import BaseModel, ConfigDict
 
 from medical_kg.orchestration.checkpoints import CheckpointStore
 from medical_kg.orchestration.contract import Clause, Condition, Page, Stage, StageMetadata, StateKey, Waiting
+from medical_kg.orchestration.contract.database import open_engine, writing
 from medical_kg.orchestration.execution import BatchRun
 from medical_kg.orchestration.ledger.contract import NewSubmission
 from medical_kg.orchestration.ledger.sql import open_ledger
+from medical_kg.orchestration.ledger.tables import HISTORY
 from medical_kg.orchestration.pipeline.plan import Binding, Plan, PlannedStage
 from medical_kg.orchestration.registry import STAGES, Installation, Origin, StageType
 from medical_kg.orchestration.resilience import Policy
@@ -238,3 +240,13 @@ def make_workspace(
         name = text.split()[1]
         (folder / "pipelines" / f"{name}.yaml").write_text(text, encoding="utf-8")
     return Workspace(folder, clock=clock, installation=installation)
+
+
+def of_earlier_release(workspace: Workspace, submission_id: str) -> str:
+    """Make a submission as releases left it that kept no text of its pipeline: nothing to go on with but the file."""
+    began = (HISTORY.c.submission_id == submission_id, HISTORY.c.event == "submitted")
+    engine = open_engine(workspace.database_url)
+    with writing(engine) as connection:
+        connection.execute(HISTORY.update().where(*began).values(detail={}))
+    engine.dispose()
+    return submission_id

@@ -106,7 +106,7 @@ def next_steps(state: State, report: Report) -> list[str]:
 
 def pruned(state: State, report: Report) -> dict[str, HistoryEntry]:
     """Return the batches of a submission whose stored results were pruned, each with the history's last word on it."""
-    from medical_kg.orchestration.ledger.contract import PRUNED
+    from medical_kg.orchestration.ledger.history import PRUNED
 
     told = (entry for entry in state.place.ledger.history(report.submission.id) if entry.event == PRUNED)
     return {batch: entry for entry in told for batch in entry.detail["batches"]}

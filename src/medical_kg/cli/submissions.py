@@ -121,7 +121,9 @@ def explain_batch(
     found = explain(state.workspace, batch, stage)
     show_explanation(state, found)
     if found.problem is not None:
-        state.note("the stages are told as the ledger has them; the pipeline as it is now cannot be compared:")
+        kept = "compared with the last version that passed its check, with which a resume goes on"
+        how = kept if found.compared else "told as the ledger has them"
+        state.note(f"the stages are {how}; the pipeline as it is now cannot be compared:")
         raise typer.Exit(tell(found.problem, state))
 
 

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 from medical_kg.orchestration import content
 from medical_kg.orchestration.contract.database import BUSY_TIMEOUT_SECONDS, open_engine, reading
 from medical_kg.orchestration.contract.errors import StorageError
-from medical_kg.orchestration.ledger.contract import PRUNED, Note
+from medical_kg.orchestration.ledger.contract import Note
+from medical_kg.orchestration.ledger.history import PRUNED
 from medical_kg.orchestration.services import FileArea
 from medical_kg.orchestration.submissions import this_actor
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 from medical_kg.orchestration.contract.errors import BatchHeld, LedgerError, MedicalKGError
 from medical_kg.orchestration.execution import BatchRun, Instances, Outcome, execute_stage
 from medical_kg.orchestration.lock import check_plan
-from medical_kg.orchestration.pipeline.catalog import load_plan
+from medical_kg.orchestration.planning import find_plan, follow_file
 from medical_kg.orchestration.telemetry.events import BatchSettled, BatchStarted, Events
 from medical_kg.orchestration.workspace import LEASE_SECONDS
 
@@ -128,25 +128,18 @@ def drain(
 def plan_to_run(workspace: Workspace, submission_id: str) -> Plan:
     """Return the plan of a submission, once its plugins are held against their lock.
 
+    While the pipeline's file does not pass the check, or is gone, it is the last version that passed, with a warning.
+
     Raises:
-        PipelineInvalid: the pipeline's file no longer passes the check.
+        PipelineInvalid: the pipeline's file no longer passes the check, nor does the version that was kept.
+        PipelineNotFound: the file is gone, and no version was kept.
         LockMismatch: the plugins differ from their lock, and the settings refuse that.
     """
-    plan = plan_of(workspace, submission_id)
-    check_plan(workspace, plan, workspace.ledger.submission(submission_id))
-    return plan
-
-
-def plan_of(workspace: Workspace, submission_id: str) -> Plan:
-    """Return the plan of a submission's pipeline, from its current file, with the submission's overrides."""
     submission = workspace.ledger.submission(submission_id)
-    return load_plan(
-        submission.pipeline_path,
-        installation=workspace.installation,
-        folders=workspace.pipeline_folders,
-        environments=workspace.environments,
-        overrides=submission.overrides,
-    )
+    plan, problem = find_plan(workspace, submission)
+    check_plan(workspace, plan, submission)
+    follow_file(workspace, submission, plan, problem, owner_name())
+    return plan
 
 
 def run_batch(

@@ -13,6 +13,7 @@ from medical_kg.orchestration.contract.errors import InputError
 from medical_kg.orchestration.ledger.contract import NewSubmission
 from medical_kg.orchestration.lock import check_plan
 from medical_kg.orchestration.pipeline.catalog import load_plan
+from medical_kg.orchestration.planning import text_of
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.ledger.contract import Submission
@@ -62,6 +63,7 @@ def open_submission(
         actor=actor or this_actor(),
         id=ident,
         plugin_lock=plugin_lock,
+        pipeline_text=text_of(plan, overrides or {}),
     )
     return workspace.ledger.open_submission(new)[0]
 

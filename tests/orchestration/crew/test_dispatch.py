@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import DIAMOND, GATED, Shout, make_workspace
+from support import DIAMOND, GATED, Shout, make_workspace, of_earlier_release
 
 from medical_kg.orchestration import api, ready
 from medical_kg.orchestration.contract.errors import (
@@ -103,7 +103,7 @@ def test_everything_that_is_ready_is_run_once(workspace: Workspace) -> None:
 
 def test_a_submission_that_cannot_be_run_stops_no_other(workspace: Workspace, tmp_path: Path) -> None:
     """With one pipeline's file no longer valid, the others are run, and the problem is reported."""
-    bad, good = opened(workspace, "other"), opened(workspace, "diamond")
+    bad, good = of_earlier_release(workspace, opened(workspace, "other")), opened(workspace, "diamond")
     (tmp_path / "pipelines" / "other.yaml").write_text(BROKEN)
     ran = ready.resume_all(workspace, engine="plain")
     assert (status(workspace, good), status(workspace, bad)) == ("completed", "pending")
@@ -112,7 +112,7 @@ def test_a_submission_that_cannot_be_run_stops_no_other(workspace: Workspace, tm
 
 def test_an_invalid_file_is_told_once_and_tried_again(workspace: Workspace, tmp_path: Path) -> None:
     """While watching, an invalid file is told once, others go on, and once it is mended its submission goes on too."""
-    bad, good = opened(workspace, "other"), opened(workspace, "diamond")
+    bad, good = of_earlier_release(workspace, opened(workspace, "other")), opened(workspace, "diamond")
     file = tmp_path / "pipelines" / "other.yaml"
     file.write_text(BROKEN)
     watching = Watching(workspace)
@@ -295,7 +295,7 @@ def test_a_submission_behind_many_that_cannot_go_on_is_found(
 ) -> None:
     """However many ready batches are left aside, those behind them are run."""
     monkeypatch.setattr(dispatch, "FIRST_LOOK", 2)
-    bad = [opened(workspace, "other", limit=number) for number in range(1, 7)]
+    bad = [of_earlier_release(workspace, opened(workspace, "other", limit=number)) for number in range(1, 7)]
     workspace.clock.sleep(1)
     good = opened(workspace, "diamond")
     (tmp_path / "pipelines" / "other.yaml").write_text(BROKEN)

@@ -18,10 +18,11 @@ def complete(ledger: SqlLedger, make: Any, submission_id: str) -> None:
 
 def test_a_new_submission_comes_with_its_first_batch(ledger: SqlLedger, make: Any) -> None:
     """What was asked for is kept; the first batch is ready at once; the history tells both."""
-    new = make.new(overrides={"chunk.max_tokens": 64})
+    new = make.new(overrides={"chunk.max_tokens": 64}, pipeline_text="name: auto")
     submission, made = ledger.open_submission(new)
     assert made
-    assert submission.model_dump(include=set(type(new).model_fields) - {"id"}) == new.model_dump(exclude={"id"})
+    apart = {"id", "pipeline_text"}
+    assert submission.model_dump(include=set(type(new).model_fields) - apart) == new.model_dump(exclude=apart)
     assert (submission.status, submission.sequence, submission.created_at) == ("pending", 1, 1000)
     assert submission.id[0] == "s"
     assert len(bytes.fromhex(submission.id[1:])) == 6
@@ -32,6 +33,7 @@ def test_a_new_submission_comes_with_its_first_batch(ledger: SqlLedger, make: An
         ("submitted", None, "ana", 1000),
         ("pending", batch.id, "ana", 1000),
     ]
+    assert ledger.history(submission.id)[0].detail == {"pipeline": "name: auto"}
 
 
 def test_the_same_request_again_finds_the_unfinished_one(ledger: SqlLedger, make: Any) -> None:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 from medical_kg.orchestration.execution import Instances
 from medical_kg.orchestration.lock import check_plan
-from medical_kg.orchestration.runner import Engine, PlainEngine, plan_of, run_batch
+from medical_kg.orchestration.planning import find_plan, follow_file
+from medical_kg.orchestration.runner import Engine, PlainEngine, owner_name, run_batch
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.ledger.contract import Batch
@@ -44,7 +45,8 @@ class Driver:
 
         Raises:
             BatchHeld: somebody else holds it.
-            PipelineInvalid: the pipeline's file no longer passes the check; the batch was not touched.
+            PipelineInvalid: neither the pipeline's file passes the check nor the version that was kept; the batch was not
+                touched.
             LockMismatch: the plugins differ from their lock, and the settings refuse that; the batch was not touched.
             LedgerError: another run took it over meanwhile.
         """
@@ -54,11 +56,13 @@ class Driver:
 
     def _plan(self, submission_id: str) -> Plan:
         """Return the plan of a submission: the very one of the batch before if its file says the same."""
-        now = plan_of(self._workspace, submission_id)
+        submission = self._workspace.ledger.submission(submission_id)
+        now, problem = find_plan(self._workspace, submission)
         plan = next((kept for kept in self._plans if kept == now), now)
         self._plans = [plan, *(kept for kept in self._plans if kept is not plan)][:KEPT_PLANS]
-        if self._checked.get(submission_id) is not plan:
-            check_plan(self._workspace, plan, self._workspace.ledger.submission(submission_id))
+        if problem is not None or self._checked.get(submission_id) is not plan:
+            check_plan(self._workspace, plan, submission)
+            follow_file(self._workspace, submission, plan, problem, owner_name())
             self._checked[submission_id] = plan
         return plan
 

@@ -18,7 +18,8 @@ from medical_kg.orchestration.contract.errors import BatchHeld
 from medical_kg.orchestration.dagster.naming import BATCH_TAG, GENERATION_TAG
 from medical_kg.orchestration.execution import Instances
 from medical_kg.orchestration.lock import check_plan
-from medical_kg.orchestration.runner import beating, make_run, plan_of
+from medical_kg.orchestration.planning import plan_of
+from medical_kg.orchestration.runner import beating, make_run
 from medical_kg.orchestration.submissions import open_submission
 from medical_kg.orchestration.telemetry.events import Events, log_event
 from medical_kg.orchestration.workspace import LEASE_SECONDS

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from medical_kg.orchestration.contract.errors import MedicalKGError, RecordNotFound
 from medical_kg.orchestration.inspection.verdicts import Look, StageExplanation, judge
 from medical_kg.orchestration.ledger.contract import UNFINISHED
-from medical_kg.orchestration.runner import plan_of
+from medical_kg.orchestration.planning import find_plan
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.ledger.contract import Batch, HistoryEntry, StageRecord, Submission
@@ -36,14 +36,16 @@ class Explanation:
     Attributes:
         submission: whose batches they are.
         pipeline_changed: whether the file's text is another than when the submission was made.
-        problem: why the current pipeline cannot be compared (invalid, gone), else None; then the stages are told as
-            the ledger has them.
+        problem: what is wrong with the current file (invalid, gone), else None; then the stages are compared with the
+            last version that passed the check, with which a resume goes on.
+        compared: whether there is anything to compare with; else the stages are told as the ledger has them.
         batches: the batches that were asked for.
     """
 
     submission: Submission
     pipeline_changed: bool
     problem: MedicalKGError | None
+    compared: bool
     batches: tuple[BatchExplanation, ...]
 
 
@@ -68,7 +70,7 @@ def explain(workspace: Workspace, batch_or_submission: str, stage: str | None = 
     if stage is not None:
         found = tuple(_only(one, stage) for one in found)
     changed = plan is not None and plan.digest != submission.pipeline_digest
-    return Explanation(submission, changed, problem, found)
+    return Explanation(submission, changed, problem, plan is not None, found)
 
 
 def _asked(workspace: Workspace, ident: str) -> tuple[Submission, list[Batch]]:
@@ -83,7 +85,7 @@ def _asked(workspace: Workspace, ident: str) -> tuple[Submission, list[Batch]]:
 
 def _plan(workspace: Workspace, submission: Submission) -> tuple[Plan | None, MedicalKGError | None]:
     try:
-        return plan_of(workspace, submission.id), None
+        return find_plan(workspace, submission)
     except MedicalKGError as error:
         return None, error
 

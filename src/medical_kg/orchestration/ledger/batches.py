@@ -94,10 +94,11 @@ def running(connection: Connection, submission_id: str | None) -> list[Batch]:
     return [held_of(row).batch for row in connection.execute(query).mappings()]
 
 
-def open_first(connection: Connection, tenant: str, submission_id: str, *, actor: str, now: float) -> None:
+def open_first(connection: Connection, tenant: str, submission_id: str, text: str, *, actor: str, now: float) -> None:
     """Open a submission's first batch, ready at once; the submission's own line is written before."""
     ident = _insert(connection, tenant, submission_id, ordinal=1, now=now)
-    lines = [history.Line("submitted", "asked for"), history.Line("pending", "first batch", ident)]
+    began = {history.PIPELINE: text} if text else {}
+    lines = [history.Line("submitted", "asked for", detail=began), history.Line("pending", "first batch", ident)]
     history.append(connection, lines, tenant=tenant, submission_id=submission_id, actor=actor, now=now)
 
 

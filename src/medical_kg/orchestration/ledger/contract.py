@@ -31,9 +31,6 @@ LEGAL_MOVES: Mapping[Status, frozenset[Status]] = {
 
 UNFINISHED: frozenset[Status] = frozenset({"pending", "running", "waiting", "failed"})
 
-PRUNED = "results pruned"
-"""The history's word for a submission whose stored results were taken away; its batches are in the detail."""
-
 
 class Row(Model):
     """Base of what the ledger gives out: frozen."""
@@ -58,6 +55,7 @@ class NewSubmission(Row):
     actor: str
     id: str | None = None
     plugin_lock: Mapping[str, Any] | None = None
+    pipeline_text: str = ""
 
 
 class Submission(Row):

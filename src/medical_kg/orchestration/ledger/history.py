@@ -1,7 +1,7 @@
 """The append-only history.
 
 Its words (``event``): ``submitted``; a batch's new status (``pending``, ``running``, ``waiting``, ``completed``,
-``failed``, ``cancelled``); ``dead letters resolved``; ``results pruned``; ``stage completed``, ``stage failed``,
+``failed``, ``cancelled``); ``dead letters resolved``; ``pipeline changed``; ``results pruned``; ``stage completed``, ``stage failed``,
 ``stage waiting``; ``signal``, and ``woken`` for each stage whose condition it made hold; and whatever the notes of a
 run say. A submission's own status is not written down:
 it follows from its batches.
@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from medical_kg.orchestration.ledger.contract import HistoryEntry
+
+PRUNED = "results pruned"
+"""The word for a submission whose stored results were taken away; its batches are in the detail."""
+
+PIPELINE = "pipeline"
+"""Where the detail of a line has the text of the pipeline file with which a submission began, or goes on."""
 
 APPEND = insert(HISTORY)
 

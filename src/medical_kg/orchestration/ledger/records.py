@@ -66,9 +66,13 @@ def storable(text: str) -> str:
     return whole.replace("\x00", "\\x00")
 
 
+NOT_COLUMNS = ("id", "pipeline_text")
+"""Fields of a new submission that are no columns of its row as they stand."""
+
+
 def submission_row(new: NewSubmission, ident: str, now: float) -> dict[str, Any]:
     """Return the row of a new submission."""
-    kept = {name: getattr(new, name) for name in NewSubmission.model_fields if name != "id"}
+    kept = {name: getattr(new, name) for name in NewSubmission.model_fields if name not in NOT_COLUMNS}
     return kept | {
         "id": ident,
         "input": dict(new.input),

@@ -26,7 +26,7 @@ def open_or_find(connection: Connection, new: NewSubmission, now: float) -> tupl
         return submission_of(found), False
     row = submission_row(new, new.id or f"s{secrets.token_hex(6)}", now)
     connection.execute(insert(SUBMISSIONS), row)
-    batches.open_first(connection, new.tenant, row["id"], actor=new.actor, now=now)
+    batches.open_first(connection, new.tenant, row["id"], new.pipeline_text, actor=new.actor, now=now)
     return submission_of(load(connection, row["id"])), True
 
 

@@ -97,20 +97,22 @@ class Catalog:
         installation: Installation,
         overrides: Mapping[str, Any] | None = None,
         environments: Environments | None = None,
+        text: str | None = None,
     ) -> CheckResult:
-        """Find a pipeline and check it with its policies.
+        """Find a pipeline and check it with its policies; ``text`` stands for what is in its file.
 
         Raises:
             PipelineNotFound: there is none.
         """
-        path = self.find(name_or_path)
+        path = self.find(name_or_path) if text is None else Path(name_or_path)
         policies = self.policies(path)
         with kept(f"a plugin of pipeline {path.stem!r} (`medical-kg plugins doctor` tells which), when it was loaded,"):
             result = check(
-                path,
+                path if text is None else text,
                 installation.stages,
                 installation,
                 policies.by_name,
+                file=str(path),
                 overrides=overrides,
                 environments=environments,
             )
@@ -148,6 +150,7 @@ def load_plan(
     folders: Sequence[Path] = (),
     overrides: Mapping[str, Any] | None = None,
     environments: Environments | None = None,
+    text: str | None = None,
 ) -> Plan:
     """Find a pipeline, check it and return its plan.
 
@@ -157,12 +160,13 @@ def load_plan(
         folders: where to look before the shipped pipelines.
         overrides: ``stage.field`` to the value that takes the place of the file's.
         environments: where stages may run besides this process; only ``process`` unless given.
+        text: an earlier content of the file, to be taken for it; the file need not be there.
 
     Raises:
         PipelineNotFound: no pipeline has this name.
         PipelineInvalid: the file has errors; ``problems`` holds them and the warnings.
     """
-    result = Catalog(folders).check(name_or_path, installation, overrides, environments)
+    result = Catalog(folders).check(name_or_path, installation, overrides, environments, text)
     if result.plan is None:
         worth = [problem for problem in result.problems if problem.severity != "note"]
         raise PipelineInvalid(os.fspath(name_or_path), worth)

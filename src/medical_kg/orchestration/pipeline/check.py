@@ -101,7 +101,7 @@ def check(
     if drafted.spec is None or any(problem.severity == "error" for problem in ordered):
         return CheckResult(None, ordered)
     path = source if isinstance(source, Path) else Path(file)
-    return CheckResult(_plan(drafted.spec, conditions, wiring, path, _digest(text, overrides or {})), ordered)
+    return CheckResult(_plan(drafted.spec, conditions, wiring, path, digest_of(text, overrides or {})), ordered)
 
 
 def _names(drafted: Draft, tree: load.Tree) -> list[Problem]:
@@ -117,7 +117,8 @@ def _notes(tree: load.Tree) -> list[Problem]:
     ]
 
 
-def _digest(text: str, overrides: Mapping[str, Any]) -> str:
+def digest_of(text: str, overrides: Mapping[str, Any]) -> str:
+    """Return the digest of a plan of this text with these overrides."""
     # Overrides make another pipeline of the file, so they count; without any it is the digest of the file's text.
     changes = "\n--set " + json.dumps(dict(overrides), sort_keys=True, default=str) if overrides else ""
     return hashlib.sha256((text + changes).encode()).hexdigest()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from medical_kg.orchestration.contract.errors import MedicalKGError
 from medical_kg.orchestration.execution.narrowing import here
 from medical_kg.orchestration.isolation.remote import RemoteCodec
-from medical_kg.orchestration.runner import plan_of
+from medical_kg.orchestration.planning import plan_of
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.contract import StageMetadata, StateKey
