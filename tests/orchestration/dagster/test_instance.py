@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from sqlalchemy import make_url
 from yaml import safe_load
 
 from medical_kg.orchestration.contract.errors import SettingsError
+from medical_kg.orchestration.dagster import instance as instance_module
 from medical_kg.orchestration.dagster.instance import dagster_home, history_of, open_instance
 from medical_kg.orchestration.workspace import Workspace
 
@@ -56,3 +59,50 @@ def test_without_its_package_the_way_out_is_told(tmp_path: Path, monkeypatch: py
         dagster_home(workspace)
     assert "secret" not in str(caught.value)
     assert not workspace.root.exists()
+
+
+DIES = """
+import os, signal, sys
+from pathlib import Path
+from sqlalchemy import Engine, event
+from medical_kg.orchestration.dagster.instance import dagster_home
+from medical_kg.orchestration.workspace import Workspace
+def given(connection, cursor, statement, *more):
+    if "CREATE TABLE event_logs" in statement:
+        os.kill(os.getpid(), signal.SIGKILL)
+event.listen(Engine, "after_cursor_execute", given)
+dagster_home(Workspace(Path(sys.argv[1])))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_a_kill_while_it_is_made_leaves_nothing_half_made(
+    tmp_path: Path, kind: str, request: pytest.FixtureRequest
+) -> None:
+    """Dagster's tables are made one by one, and opened only once they all are there: the next process makes them anew."""
+    url = request.getfixturevalue("postgres").emptied("dagster_killed") if kind == "postgres" else "sqlite:///kg.db"
+    workspace = named(tmp_path, url)
+    killed = subprocess.run([sys.executable, "-c", DIES, workspace.root], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    for _ in range(2):
+        with open_instance(workspace) as instance:
+            assert instance.get_runs() == []
+            assert instance.all_asset_keys() == []
+
+
+def test_two_processes_may_make_it_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The quicker one's is kept."""
+    workspace = Workspace(tmp_path / "workspace")
+    make_tables = instance_module._make_tables
+
+    def slowly(folder: Path, settings: str) -> None:
+        monkeypatch.setattr(instance_module, "_make_tables", make_tables)
+        with open_instance(workspace) as instance:
+            instance.add_dynamic_partitions("mine", ["one"])
+        make_tables(folder, settings)
+
+    monkeypatch.setattr(instance_module, "_make_tables", slowly)
+    with open_instance(workspace) as instance:
+        assert instance.get_dynamic_partitions("mine") == ["one"]
+    assert [path.name for path in workspace.root.iterdir()] == ["dagster"]

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dagster import DagsterInstance
-from sqlalchemy import make_url, text
+from sqlalchemy import inspect, make_url, text
 
-from medical_kg.orchestration.contract.database import open_engine, shown, take_turn, writing
+from medical_kg.orchestration.contract.database import open_engine, reading, shown, take_turn, writing
 from medical_kg.orchestration.contract.errors import SettingsError, StorageError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
-    from sqlalchemy import URL
+    from sqlalchemy import URL, Connection
 
     from medical_kg.orchestration.workspace import Workspace
 
@@ -49,28 +53,72 @@ storage:
 """
 SCHEMA = "dagster"
 """The schema of a Postgres database that has Dagster's tables."""
+UNFINISHED = "dagster_unfinished_"
+"""How the names of schemas begin whose tables are being made; one that is left was killed."""
 
 
 def dagster_home(workspace: Workspace) -> Path:
     """Return Dagster's home folder in the workspace, made with telemetry and the newsletter dialog switched off.
 
+    Dagster makes its tables one by one; if it were killed in between, nothing could open them again. So they are made
+    aside, and get their place when they are whole.
+
     Raises:
         StorageError: the folder, or its schema in the database, cannot be made.
         SettingsError: Dagster's package for Postgres is not installed.
     """
-    home = workspace.root / "dagster"
-    settings, url = home / "dagster.yaml", make_url(workspace.database_url)
-    storage = IN_THE_FOLDER.format(place=json.dumps(str(home / "history")))
-    if url.get_backend_name() == "postgresql":
-        storage = IN_POSTGRES.format(place=json.dumps(_as_dagster_takes_it(url)))
-        _make_schema(workspace.database_url)
+    home, url = workspace.root / "dagster", make_url(workspace.database_url)
     try:
-        home.mkdir(parents=True, exist_ok=True)
-        if not settings.exists():
-            _write_whole(settings, SETTINGS + storage)
+        if url.get_backend_name() == "postgresql":
+            settings = _in_postgres(url, SCHEMA)
+            _make_schema(workspace.database_url, home.parent)
+            home.mkdir(parents=True, exist_ok=True)
+        else:
+            settings = _in_the_folder(home)
+            if not home.is_dir():
+                _make_folder(home)
+        if not (home / "dagster.yaml").exists():
+            _write_whole(home / "dagster.yaml", settings)
     except OSError as error:
         raise StorageError(f"Dagster's folder {home} cannot be made: {error.strerror or error}") from error
     return home
+
+
+def _in_the_folder(home: Path) -> str:
+    return SETTINGS + IN_THE_FOLDER.format(place=json.dumps(str(home / "history")))
+
+
+def _in_postgres(url: URL, schema: str) -> str:
+    return SETTINGS + IN_POSTGRES.format(place=json.dumps(_as_dagster_takes_it(url, schema)))
+
+
+def _make_folder(home: Path) -> None:
+    """Make the folder with its databases, and move it to its place; another process may be quicker."""
+    with _unfinished_folder(home.parent) as folder:
+        _make_tables(folder, _in_the_folder(folder))
+        _write_whole(folder / "dagster.yaml", _in_the_folder(home))
+        try:
+            folder.rename(home)
+        except OSError:
+            if not home.is_dir():
+                raise
+
+
+@contextmanager
+def _unfinished_folder(parent: Path) -> Iterator[Path]:
+    parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=parent, prefix=".dagster-", ignore_cleanup_errors=True) as outer:
+        folder = Path(outer) / "dagster"
+        folder.mkdir()
+        yield folder
+
+
+def _make_tables(folder: Path, settings: str) -> None:
+    _write_whole(folder / "dagster.yaml", settings)
+    with DagsterInstance.from_config(str(folder)) as instance:
+        # Each is made when it is first asked for.
+        for _ in (instance.run_storage, instance.event_log_storage, instance.schedule_storage):
+            pass
 
 
 def _write_whole(path: Path, content: str) -> None:
@@ -92,24 +140,42 @@ def open_instance(workspace: Workspace) -> DagsterInstance:
     return DagsterInstance.from_config(str(dagster_home(workspace)))
 
 
-def _as_dagster_takes_it(url: URL) -> str:
-    """Return the URL with the driver that Dagster's package wants, and its schema before all others."""
+def _as_dagster_takes_it(url: URL, schema: str) -> str:
+    """Return the URL with the driver that Dagster's package wants, and a schema before all others."""
     try:
         import dagster_postgres
     except ImportError as error:
         msg = f"Dagster's history in {shown(url)} needs a package that is not installed: pip install 'medical-kg[postgres]'"
         raise SettingsError(f"{msg} ({error})") from error
     del dagster_postgres
-    options = " ".join((f"-c search_path={SCHEMA}", *url.normalized_query.get("options", ())))
+    options = " ".join((f"-c search_path={schema}", *url.normalized_query.get("options", ())))
     theirs = url.set(drivername="postgresql+psycopg2").update_query_dict({"options": options})
     return theirs.render_as_string(hide_password=False)
 
 
-def _make_schema(database_url: str) -> None:
+def _make_schema(database_url: str, parent: Path) -> None:
+    """Make the schema with its tables, unless it is there."""
     engine = open_engine(database_url)
     try:
-        with writing(engine) as connection:
-            take_turn(connection, "dagster schema")
-            connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
+        with reading(engine) as connection:
+            found = _schemas(connection)
+        if SCHEMA in found:
+            return
+        with writing(engine) as turn:
+            take_turn(turn, "dagster schema")
+            found = _schemas(turn)
+            if SCHEMA not in found:
+                unfinished = f"{UNFINISHED}{secrets.token_hex(4)}"
+                with writing(engine) as connection:
+                    for left in (name for name in found if name.startswith(UNFINISHED)):
+                        connection.execute(text(f"DROP SCHEMA {left} CASCADE"))
+                    connection.execute(text(f"CREATE SCHEMA {unfinished}"))
+                with _unfinished_folder(parent) as folder:
+                    _make_tables(folder, _in_postgres(make_url(database_url), unfinished))
+                turn.execute(text(f"ALTER SCHEMA {unfinished} RENAME TO {SCHEMA}"))
     finally:
         engine.dispose()
+
+
+def _schemas(connection: Connection) -> list[str]:
+    return inspect(connection).get_schema_names()
