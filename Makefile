@@ -20,7 +20,7 @@ PROJECT = $(INSTALL) --no-deps --no-build-isolation --editable .
 ORCHESTRATION = */medical_kg/orchestration
 GROUND_FLOOR = $(ORCHESTRATION)/contract/*,$(ORCHESTRATION)/discovery.py,$(ORCHESTRATION)/registry.py,$(ORCHESTRATION)/pipeline/*
 
-.PHONY: help setup demo test test-fast check soak bench mutants docs fix lock clean
+.PHONY: help setup demo test test-fast check soak bench crash mutants docs fix lock clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ soak: setup  ## Let several commands work on one workspace at once, for five min
 
 bench: $(VENV)/.bench  ## Measure the budgets of the design, each beside its floor
 	$(BIN)/python -m benchmarks
+
+crash: setup  ## Kill runs hundreds of times, and see that nothing is lost or repeated (CRASH="--kills 20 --seed 7")
+	$(BIN)/python tests/crash $(CRASH)
 
 mutants: $(VENV)/.mutation  ## Break contract, registry and checks line by line, and list what no test notices
 	$(BIN)/mutmut run --max-children $(WORKERS)
