@@ -215,5 +215,5 @@ def run(command: list[str], cwd: Path, **environment: str) -> subprocess.Complet
     """Run a program from a clean place, as a person would."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "COV"))}
     return subprocess.run(
-        command, cwd=cwd, env={**ours, **environment}, capture_output=True, text=True, check=False, timeout=600
+        command, cwd=cwd, env={**ours, **environment}, capture_output=True, text=True, check=False, timeout=1800
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -122,6 +123,25 @@ def test_one_some_or_all_are_replayed(tmp_path: Path) -> None:
         "w3": "open",
     }
     assert len(api.replay(workspace, ident, engine="plain").batches) == 6
+
+
+def test_a_dead_letter_is_replayed_after_a_fix_of_the_stage(tmp_path: Path, engine: api.EngineName) -> None:
+    """A newer version of the stage processes it; batches that were done stay as the older one left them."""
+
+    class Mended(Shout):
+        metadata = replace(Shout.metadata, version="1.1")
+
+        def process(self, ctx: Any, item: Word, **reads: Any) -> Word:
+            return item.model_copy(update={"text": item.text.upper()})
+
+    workspace = make_workspace(tmp_path, DIAMOND)
+    ident = api.submit(workspace, "diamond", engine=engine).submission.id
+    before = workspace.ledger.results(f"{ident}-0001")
+    newer = make_workspace(tmp_path, DIAMOND, shout=Mended)
+    report = api.replay(newer, ident, engine=engine)
+    assert letters(newer, ident) == {"w3": ("resolved", 1, "0004")}
+    assert newer.ledger.results(report.batches[-1].id)["shout"].outputs["upper"].items == 1
+    assert newer.ledger.results(f"{ident}-0001") == before
 
 
 def test_a_changed_stage_before_the_failed_one_runs_again(tmp_path: Path) -> None:
