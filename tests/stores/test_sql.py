@@ -13,8 +13,9 @@ from medical_kg.orchestration.contract import database
 from medical_kg.orchestration.contract.database import reading, writing
 from medical_kg.orchestration.contract.errors import SettingsError
 from medical_kg.stores.sql import ROOTS, Claim, claim_roots, in_groups, keep_digests, open_tables
+from medical_kg.stores.sql_schema import Schema
 
-NONE = MetaData()
+NONE = Schema("none", 1, MetaData())
 
 
 @pytest.fixture
@@ -109,7 +110,7 @@ def test_tables_are_made_once(url: str) -> None:
     made: list[str] = []
     event.listen(mine, "after_create", lambda *_args, **_more: made.append("made"))
     for _ in range(2):
-        open_tables(url, mine).dispose()
+        open_tables(url, Schema("mine", 1, mine)).dispose()
     assert made == ["made"]
 
 

@@ -13,7 +13,6 @@ from medical_kg.documents.ir import Document, Provenance, Section
 from medical_kg.documents.records import Chunk, EmbedderIdentity, Embedding
 from medical_kg.embedders.hashing import HashingEmbedder
 from medical_kg.orchestration.contract.database import open_engine, reading, writing
-from medical_kg.orchestration.contract.errors import SchemaTooNew
 from medical_kg.stores import sql_index, sql_index_write
 from medical_kg.stores.contract import EmbedderMismatch, Removed, Written
 from medical_kg.stores.database import DatabaseStore
@@ -338,15 +337,6 @@ def test_an_index_opens_again_and_beside_another(url: str) -> None:
         assert {hit.document for hit in second.search("", EMBEDDER.embed_query("aspirin"), limit=1, kind="vector")} == {
             "pmid:9"
         }
-
-
-def test_an_index_of_a_newer_release_is_refused(url: str) -> None:
-    """The way out is an upgrade, not a guess."""
-    SqlIndex(url).close()
-    with writing(open_engine(url)) as connection:
-        connection.exec_driver_sql("UPDATE index_meta SET value = '99' WHERE name = 'schema'")
-    with pytest.raises(SchemaTooNew, match="has schema 99, newer than 1"):
-        SqlIndex(url)
 
 
 def test_a_nul_is_kept_as_well_as_the_database_can(index: SqlIndex) -> None:

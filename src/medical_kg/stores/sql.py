@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from sqlalchemy import Column, Integer, MetaData, Table, TypeDecorator, delete, inspect, select
+from sqlalchemy import Column, Integer, Table, TypeDecorator, delete, select
 
-from medical_kg.orchestration.contract.database import WORDS, insert, open_engine, reading, take_turn, writing
+from medical_kg.orchestration.contract.database import WORDS, insert, open_engine, take_turn
+from medical_kg.stores.sql_schema import METADATA, Schema, bring_up_to_date
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,8 +18,6 @@ T = TypeVar("T")
 
 GROUP = 500
 """How many values one IN (…) takes; SQLite allows 32,766 bound values in one statement."""
-
-METADATA = MetaData()
 
 
 class Kept(TypeDecorator[str]):
@@ -53,26 +52,21 @@ class Claim(NamedTuple):
     digests: Mapping[str, str]
 
 
-def open_tables(url: str, tables: MetaData) -> Engine:
-    """Return an engine for a database URL, with ``store_roots`` and ``tables`` made where there are none.
+def open_tables(url: str, schema: Schema) -> Engine:
+    """Return an engine for a database URL, with ``store_roots`` and the tables of a half as this release knows them.
 
     Raises:
         SettingsError: the URL cannot be read, or names a database that cannot be used.
+        SchemaTooNew: a newer release wrote the half.
         StorageError: the database cannot be opened.
     """
     engine = open_engine(url)
-    for metadata in (METADATA, tables):
-        _make_missing(engine, metadata)
+    try:
+        bring_up_to_date(engine, schema)
+    except BaseException:
+        engine.dispose()
+        raise
     return engine
-
-
-def _make_missing(engine: Engine, metadata: MetaData) -> None:
-    with reading(engine) as connection:
-        found = set(inspect(connection).get_table_names())
-    if not set(metadata.tables) <= found:
-        with writing(engine) as connection:
-            take_turn(connection, "store tables")
-            metadata.create_all(connection)
 
 
 def in_groups(values: Iterable[T], size: int = GROUP) -> Iterator[list[T]]:

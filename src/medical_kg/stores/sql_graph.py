@@ -43,6 +43,7 @@ from medical_kg.stores.graph_rows import (
     words,
 )
 from medical_kg.stores.sql import KEPT, claim_roots, drop_version, in_groups, open_tables
+from medical_kg.stores.sql_schema import Schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -106,6 +107,9 @@ EDGES = Table(
     sqlite_with_rowid=False,
 )
 HALF = "graph"
+
+GRAPH = Schema(HALF, 1, TABLES)
+"""The schema of the graph: its version is raised when a table changes."""
 MAX_WORDS = 64
 """How many words of a text are looked for in names; the rest is left out."""
 
@@ -131,8 +135,12 @@ class SqlGraph:
     """The graph half of the default store."""
 
     def __init__(self, database_url: str) -> None:
-        """Open the database; the tables are made where there are none."""
-        self._engine = open_tables(database_url, TABLES)
+        """Open the database; the tables are made where there are none.
+
+        Raises:
+            SchemaTooNew: a newer release wrote the graph.
+        """
+        self._engine = open_tables(database_url, GRAPH)
 
     def replace(
         self, roots: Sequence[str], entities: Sequence[Entity], claims: Sequence[Claim], *, version: int

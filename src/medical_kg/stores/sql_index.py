@@ -17,12 +17,11 @@ from sqlalchemy import func, select
 from medical_kg import InputError
 from medical_kg.documents.ir import Document
 from medical_kg.documents.records import Chunk
-from medical_kg.orchestration.contract.database import reading, shown, writing
-from medical_kg.orchestration.contract.errors import SchemaTooNew
+from medical_kg.orchestration.contract.database import reading, writing
 from medical_kg.stores.contract import EmbedderMismatch, Hit, Removed, Written
 from medical_kg.stores.sql import claim_roots, drop_version, in_groups, keep_digests, open_tables
 from medical_kg.stores.sql_index_rows import RootRows, by_root
-from medical_kg.stores.sql_index_tables import CHUNKS, DOCUMENTS, IDENTIFIERS, META, METADATA, SCHEMA, VECTORS
+from medical_kg.stores.sql_index_tables import CHUNKS, DOCUMENTS, IDENTIFIERS, INDEX, META, VECTORS
 from medical_kg.stores.sql_index_words import full_text, telling_words
 from medical_kg.stores.sql_index_write import count_roots, delete_roots, insert_roots, rows_of, stored_embedder
 
@@ -50,13 +49,8 @@ class SqlIndex:
             SettingsError: the URL cannot be read, or names a database that cannot be used.
             SchemaTooNew: a newer release wrote the index.
         """
-        self._engine = open_tables(database_url, METADATA)
+        self._engine = open_tables(database_url, INDEX)
         self._matrix: tuple[str, np.ndarray[Any, Any], np.ndarray[Any, Any]] | None = None
-        with reading(self._engine) as connection:
-            schema = int(_meta(connection, "schema"))
-        if schema > SCHEMA:
-            self.close()
-            raise SchemaTooNew(shown(self._engine.url), str(schema), str(SCHEMA))
 
     def replace(
         self,

@@ -24,15 +24,12 @@ from sqlalchemy import (
     event,
 )
 
-from medical_kg.orchestration.contract.database import insert
 from medical_kg.stores.sql import KEPT
 from medical_kg.stores.sql_index_words import full_text
+from medical_kg.stores.sql_schema import Schema
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
-
-SCHEMA = 1
-"""Raised when a table changes; an index of a newer schema is refused."""
 
 METADATA = MetaData()
 
@@ -93,13 +90,16 @@ META = Table(
     Column("name", KEPT, primary_key=True),
     Column("value", KEPT, nullable=False),
 )
-"""``schema``, ``embedder`` (its identity as JSON, while there are vectors) and ``changes``, a count of changing writes."""
+"""``embedder`` (its identity as JSON, while there are vectors) and ``changes``, a count of changing writes."""
 
 
 @event.listens_for(METADATA, "after_create")
 def _finish(_metadata: MetaData, connection: Connection, **_more: Any) -> None:
     full_text(connection).create(connection)
-    connection.execute(insert(META).on_conflict_do_nothing(), {"name": "schema", "value": str(SCHEMA)})
+
+
+INDEX = Schema("index", 1, METADATA)
+"""The schema of the index: its version is raised when a table changes."""
 
 
 def chunk_key(root: str, chunk: str) -> int:
