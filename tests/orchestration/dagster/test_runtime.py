@@ -19,8 +19,8 @@ from medical_kg.orchestration.dagster.instance import dagster_home, open_instanc
 from medical_kg.orchestration.dagster.naming import BATCH_TAG, GENERATION_TAG, SUBMISSION_TAG, dagster_name, op_names
 from medical_kg.orchestration.dagster.runtime import build_job
 from medical_kg.orchestration.dagster.stages import build_default_stage_factory
+from medical_kg.orchestration.planning import plan_of
 from medical_kg.orchestration.registry import PluginSettings
-from medical_kg.orchestration.runner import plan_of
 from medical_kg.orchestration.submissions import open_submission
 from medical_kg.orchestration.workspace import Workspace
 

@@ -19,7 +19,8 @@ from medical_kg.orchestration import Workspace, api, forget, forgotten, remember
 from medical_kg.orchestration.contract import Attachment
 from medical_kg.orchestration.contract.errors import BatchHeld, RecordNotFound
 from medical_kg.orchestration.execution import Instances, execute_stage
-from medical_kg.orchestration.runner import held, make_run, plan_of, settle
+from medical_kg.orchestration.planning import plan_of
+from medical_kg.orchestration.runner import held, make_run, settle
 from medical_kg.orchestration.submissions import open_submission
 from medical_kg.orchestration.telemetry.events import Events
 
