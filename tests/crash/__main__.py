@@ -41,7 +41,7 @@ def main() -> int:
     """Run the rounds and print what came of them; the exit code is 1 if anything was wrong."""
     asked = _asked()
     sys.stdout.write(f"seed {asked.seed}, {asked.kills} kills or more for each pipeline and database\n")
-    folder, began = Path(tempfile.mkdtemp(prefix="medical-kg-crash-")), time.monotonic()
+    folder, asked.began = Path(tempfile.mkdtemp(prefix="medical-kg-crash-")), time.monotonic()
     with ExitStack() as stack:
         forked = Programs()
         stack.callback(forked.close)
@@ -55,7 +55,7 @@ def main() -> int:
         rows = [Row(*row) for row in _rows(asked)]
         with ThreadPoolExecutor(asked.jobs) as pool:
             outcomes = dict(zip(rows, pool.map(lambda row: _until_enough(site, row, asked), rows), strict=True))
-    problems = _report(outcomes, time.monotonic() - began)
+    problems = _report(outcomes, time.monotonic() - asked.began)
     if problems:
         sys.stdout.write(f"the workspaces are kept in {folder}\n")
     else:
@@ -71,6 +71,7 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--scenario", nargs="+", default=list(SCENARIOS), choices=list(SCENARIOS))
     parser.add_argument("--database", nargs="+", default=list(KINDS), choices=KINDS)
     parser.add_argument("--engine", nargs="+", default=list(ENGINES), choices=ENGINES)
+    parser.add_argument("--minutes", type=float, default=60.0, help="begin no round after so many")
     parser.add_argument("--jobs", type=int, default=2, help="rounds at a time")
     return parser.parse_args()
 
@@ -85,6 +86,7 @@ def _rows(asked: argparse.Namespace) -> Iterator[tuple[str, str, str]]:
 def _until_enough(site: Site, row: Row, asked: argparse.Namespace) -> Outcome:
     """Make rounds until the row has had its share of the kills."""
     total, share = Outcome(), -(-asked.kills // len(asked.engine))
+    last = asked.began + 60 * asked.minutes
     for number in range(MOST_ROUNDS) if asked.round is None else [asked.round]:
         with site.place(*row) as place:
             kills = kills_of(place.scenario, row.engine, asked.seed, number)
@@ -97,7 +99,10 @@ def _until_enough(site: Site, row: Row, asked: argparse.Namespace) -> Outcome:
         else:
             shutil.rmtree(place.folder)
         total.add(outcome)
-        if len(total.kills) >= share:
+        said = f"{' '.join(row)}: round {number}, {len(total.kills)} kills of {share}"
+        sys.stdout.write(f"{said}, {len(total.problems)} violations\n")
+        sys.stdout.flush()
+        if len(total.kills) >= share or time.monotonic() > last:
             break
     return total
 
