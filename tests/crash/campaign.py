@@ -157,6 +157,10 @@ def _judged(place: Place, ledger: Ledger, expected: Reference) -> Iterator[str]:
         if found != wanted:
             lacking, strange = set(wanted) - set(found), set(found) - set(wanted)
             yield f"{table}: {len(found)} rows, {len(wanted)} wanted; lacking {lacking}, strange {strange}"
+    numbers = {row["sequence"] for row in ledger.submissions}
+    for row in place.database.rows("store_roots"):
+        if row["version"] not in numbers:
+            yield f"{row['root']} in the {row['half']} is of version {row['version']}, which no submission has"
     yield from _checkpoints(place.root, ledger)
 
 
