@@ -38,7 +38,6 @@ def test_a_held_batch_is_given_to_nobody_else(workspace: Workspace) -> None:
 
 def test_the_lease_is_kept_alive(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """A long stage does not lose its batch: the lease is extended while the block runs, and not after it."""
-    monkeypatch.setattr(runner, "LEASE_SECONDS", 0.06)
     beats, beaten = list[str](), threading.Event()
 
     def beat(batch_id: str, generation: int, *, lease_seconds: float) -> None:
@@ -47,7 +46,7 @@ def test_the_lease_is_kept_alive(workspace: Workspace, monkeypatch: pytest.Monke
             beaten.set()
 
     monkeypatch.setattr(workspace.ledger, "heartbeat", beat)
-    with held(workspace.ledger, first_batch(workspace)) as batch:
+    with held(workspace.ledger, first_batch(workspace), 0.06) as batch:
         assert beaten.wait(10)
     count = len(beats)
     assert set(beats) == {batch.id}
@@ -58,7 +57,6 @@ def test_a_heartbeat_that_fails_for_now_is_tried_again(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A busy database does not end the heartbeat; being taken over does."""
-    monkeypatch.setattr(runner, "LEASE_SECONDS", 0.03)
     errors: list[Exception] = [StaleGeneration("b", 1, 2), TransientError("busy")]
     ended = threading.Event()
 
@@ -69,7 +67,7 @@ def test_a_heartbeat_that_fails_for_now_is_tried_again(
         raise error
 
     monkeypatch.setattr(workspace.ledger, "heartbeat", beat)
-    with beating(workspace.ledger, first_batch(workspace)):
+    with beating(workspace.ledger, first_batch(workspace), 0.03):
         assert ended.wait(10)
     assert "could not be extended: busy" in caplog.text
 

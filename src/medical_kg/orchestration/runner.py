@@ -154,7 +154,7 @@ def run_batch(
         LedgerError: another run took it over meanwhile.
     """
     ledger = workspace.ledger
-    with held(ledger, batch) as claimed:
+    with held(ledger, batch, workspace.lease_seconds) as claimed:
         run = make_run(workspace, plan, claimed, events, instances)
         start(run)
         try:
@@ -211,27 +211,27 @@ def settle(run: BatchRun) -> Batch:
 
 
 @contextmanager
-def held(ledger: Ledger, batch: Batch) -> Iterator[Batch]:
+def held(ledger: Ledger, batch: Batch, lease_seconds: float = LEASE_SECONDS) -> Iterator[Batch]:
     """Claim a batch for this process and keep the lease alive until the block ends.
 
     Raises:
         BatchHeld: somebody else holds it, or nothing is left to do in it.
     """
     dead = batch.lease_owner if batch.lease_owner and is_dead(batch.lease_owner) else None
-    claimed = ledger.claim(batch.id, owner_name(), lease_seconds=LEASE_SECONDS, dead_owner=dead)
-    with beating(ledger, claimed):
+    claimed = ledger.claim(batch.id, owner_name(), lease_seconds=lease_seconds, dead_owner=dead)
+    with beating(ledger, claimed, lease_seconds):
         yield claimed
 
 
 @contextmanager
-def beating(ledger: Ledger, claimed: Batch) -> Iterator[None]:
+def beating(ledger: Ledger, claimed: Batch, lease_seconds: float = LEASE_SECONDS) -> Iterator[None]:
     """Keep the lease of a claimed batch alive while the block runs."""
     stop = threading.Event()
 
     def beat() -> None:
-        while not stop.wait(LEASE_SECONDS / 3):
+        while not stop.wait(lease_seconds / 3):
             try:
-                ledger.heartbeat(claimed.id, claimed.generation, lease_seconds=LEASE_SECONDS)
+                ledger.heartbeat(claimed.id, claimed.generation, lease_seconds=lease_seconds)
             except LedgerError:
                 return  # taken over: the next commit will say so
             except MedicalKGError as error:

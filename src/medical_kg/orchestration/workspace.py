@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import ConfigDict, Field, ValidationError, field_validator
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 ENVIRONMENT = "MEDICAL_KG_WORKSPACE"
 FOLDER = ".medical-kg"
 LEASE_SECONDS = 60.0
+Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 
 
 class StorageSettings(Model):
@@ -40,11 +41,15 @@ class StorageSettings(Model):
 
     ``database_url`` is an SQLAlchemy URL, ``checkpoints`` a folder or an fsspec URL, ``pipelines`` holds more folders.
     Relative folders, and the relative path of an SQLite database, are taken from where the settings file is.
+    ``lease_seconds`` is how long a run that has died without a word keeps its batch; ``launch_grace_seconds`` how long a
+    run that the daemon starts may take to begin.
     """
 
     database_url: str | None = None
     checkpoints: str | None = None
     pipelines: tuple[Path, ...] = ()
+    lease_seconds: Seconds = LEASE_SECONDS
+    launch_grace_seconds: Seconds = LEASE_SECONDS
 
 
 class HttpSettings(Model):
@@ -158,6 +163,16 @@ class Workspace:
         # From the working directory, as SQLAlchemy takes it, each place would have a database of its own.
         is_relative = path != url and path and not path.startswith(("/", ":memory:", "file:"))
         return f"sqlite:///{_in_url(self._beside_settings(Path()))}/{path}" if is_relative else url
+
+    @property
+    def lease_seconds(self) -> float:
+        """How long a batch stays with a run that gives no sign of life."""
+        return self._settings.workspace.lease_seconds
+
+    @property
+    def launch_grace_seconds(self) -> float:
+        """How long a run that was started for a batch may take to claim it."""
+        return self._settings.workspace.launch_grace_seconds
 
     @property
     def pipeline_folders(self) -> tuple[Path, ...]:

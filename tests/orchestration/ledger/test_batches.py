@@ -110,6 +110,35 @@ def test_a_claim_may_name_its_generation(ledger: SqlLedger, batch_id: str) -> No
         ledger.claim(batch_id, "run-2", lease_seconds=60, generation=1)
 
 
+def test_a_ready_batch_is_promised_to_a_run(ledger: SqlLedger, batch_id: str, clock: Any) -> None:
+    """A launch gives the next generation and lets the batch rest until the grace ends; its status stays."""
+    batch = ledger.launch(batch_id, grace_seconds=60, actor="sensor")
+    assert (batch.status, batch.generation, batch.ready_at, batch.lease_owner) == ("pending", 1, 1060, None)
+    assert ledger.batch(batch_id) == batch
+    last = ledger.history(batch.submission_id)[-1]
+    assert (last.event, last.reason, last.actor) == ("launched", "a run is being started, generation 1", "sensor")
+    with pytest.raises(BatchHeld, match="is pending and not ready"):
+        ledger.launch(batch_id, grace_seconds=60, actor="sensor")
+    clock.time = 1060
+    assert ledger.launch(batch_id, grace_seconds=60, actor="sensor").generation == 2
+    with pytest.raises(StaleGeneration):
+        ledger.claim(batch_id, "run-1", lease_seconds=60, generation=1)
+    assert ledger.claim(batch_id, "run-2", lease_seconds=60, generation=2).generation == 2
+
+
+def test_a_launch_ends_a_lease_that_ran_out(ledger: SqlLedger, claimed: str, clock: Any) -> None:
+    """The batch is pending then, its former run is refused, and the run it is promised to may claim it."""
+    with pytest.raises(BatchHeld, match="is running and not ready"):
+        ledger.launch(claimed, grace_seconds=60, actor="sensor")
+    clock.time = 1060
+    batch = ledger.launch(claimed, grace_seconds=60, actor="sensor")
+    assert (batch.status, batch.generation, batch.ready_at, batch.lease_owner) == ("pending", 2, 1120, None)
+    assert events(ledger, claimed)[-2:] == ["pending", "launched"]
+    with pytest.raises(StaleGeneration):
+        ledger.heartbeat(claimed, 1, lease_seconds=60)
+    assert ledger.claim(claimed, "run-2", lease_seconds=60, generation=2).lease_owner == "run-2"
+
+
 def test_a_heartbeat_extends_the_lease(ledger: SqlLedger, claimed: str, clock: Any) -> None:
     """While it comes nobody else may take the batch; it leaves no line in the history."""
     lines = len(ledger.history(claimed[:-5]))

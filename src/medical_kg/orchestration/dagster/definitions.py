@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from dagster import Definitions, JobDefinition
+from dagster import Definitions
 
 from medical_kg.orchestration.contract.errors import MedicalKGError, PipelineInvalid
 from medical_kg.orchestration.dagster.runtime import build_job
+from medical_kg.orchestration.dagster.sensors import Loaded, ready_sensor
 from medical_kg.orchestration.pipeline.catalog import Catalog, load_plan
 from medical_kg.orchestration.workspace import Workspace
 
@@ -26,6 +27,8 @@ class NoPipelines(MedicalKGError):
 def definitions(workspace: Workspace | None = None, *, pipelines: Iterable[str | Path] | None = None) -> Definitions:
     """Return Dagster definitions with a job per pipeline, loading and checking every plugin they use.
 
+    With them comes the sensor that launches a run for each batch of theirs that is ready; it is on unless switched off.
+
     Args:
         workspace: whose ledger, checkpoints and pipelines; the one ``Workspace.find`` finds unless given.
         pipelines: names or paths; all that can be named unless given. Among all, one that fails its check is reported
@@ -37,39 +40,39 @@ def definitions(workspace: Workspace | None = None, *, pipelines: Iterable[str |
     """
     workspace = workspace or Workspace.find()
     if pipelines is not None:
-        jobs = [_job(workspace, str(pipeline)) for pipeline in pipelines]
+        loaded = [_load(workspace, str(pipeline)) for pipeline in pipelines]
     else:
         entries = Catalog(workspace.pipeline_folders).entries()
-        jobs = _apart(job for entry in entries if (job := _job_if_valid(workspace, str(entry.path))) is not None)
+        loaded = _apart(one for entry in entries if (one := _load_if_valid(workspace, str(entry.path))) is not None)
     # Dagster keeps its processes for days; a run that needs a worker starts its own.
     workspace.environments.close()
-    if not jobs:
+    if not loaded:
         raise NoPipelines("no pipeline passes its check; run: medical-kg pipelines check")
-    return Definitions(jobs=jobs)
+    return Definitions(jobs=[one.job for one in loaded], sensors=[ready_sensor(workspace, loaded)])
 
 
-def _job(workspace: Workspace, pipeline: str) -> JobDefinition:
+def _load(workspace: Workspace, pipeline: str) -> Loaded:
     plan = load_plan(
         pipeline,
         installation=workspace.installation,
         folders=workspace.pipeline_folders,
         environments=workspace.environments,
     )
-    return build_job(workspace, plan)
+    return Loaded(plan, build_job(workspace, plan))
 
 
-def _job_if_valid(workspace: Workspace, pipeline: str) -> JobDefinition | None:
+def _load_if_valid(workspace: Workspace, pipeline: str) -> Loaded | None:
     try:
-        return _job(workspace, pipeline)
+        return _load(workspace, pipeline)
     except PipelineInvalid as error:
         logger.error("left out of Dagster: %s", error)  # noqa: TRY400  # not our bug
         return None
 
 
-def _apart(jobs: Iterable[JobDefinition]) -> list[JobDefinition]:
-    """Leave out jobs whose name Dagster cannot tell from an earlier one's: to it, ``a-b`` and ``a_b`` are one name."""
-    named: dict[str, JobDefinition] = {}
-    for job in jobs:
-        if named.setdefault(job.name, job) is not job:
-            logger.error("left out of Dagster: a second pipeline whose name is %r there; rename one", job.name)
+def _apart(found: Iterable[Loaded]) -> list[Loaded]:
+    """Leave out those whose job's name Dagster cannot tell from an earlier one's: to it, ``a-b`` and ``a_b`` are one name."""
+    named: dict[str, Loaded] = {}
+    for one in found:
+        if named.setdefault(one.job.name, one) is not one:
+            logger.error("left out of Dagster: a second pipeline whose name is %r there; rename one", one.job.name)
     return list(named.values())

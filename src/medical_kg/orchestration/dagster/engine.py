@@ -96,7 +96,7 @@ class DagsterEngine:
         }
         if self._instance is None:
             self._instance = open_instance(self._workspace)
-        report_dead(self._instance, run.batch)
+        report_dead(self._instance, run.batch, actor=run.submission.actor)
         run_id = str(uuid.uuid4())
         # Kept before Dagster has it: wherever this process is killed, the next one finds the run and reports it failed.
         run.ledger.set_run(run.batch.id, run.batch.generation, run_id)

@@ -31,7 +31,16 @@ from dagster import (
 )
 
 from medical_kg.orchestration.dagster import attach
-from medical_kg.orchestration.dagster.naming import CLOSE, OPEN, PIPELINE_TAG, PLUGIN_TAG, dagster_name, op_names
+from medical_kg.orchestration.dagster.naming import (
+    CLOSE,
+    OPEN,
+    PIPELINE_TAG,
+    PLUGIN_TAG,
+    WIRING_TAG,
+    dagster_name,
+    op_names,
+    wiring_of,
+)
 from medical_kg.orchestration.dagster.references import KEY, reference_io_manager
 from medical_kg.orchestration.execution import Outcome, execute_stage
 from medical_kg.orchestration.pipeline.plan import Plan, PlannedStage
@@ -72,7 +81,9 @@ def build_job(workspace: Workspace, plan: Plan) -> JobDefinition:
 
 def _tags(plan: Plan) -> dict[str, str]:
     used = {stage.type.name: str(stage.type.origin) for stage in plan.stages}
-    return {PIPELINE_TAG: plan.name} | {f"{PLUGIN_TAG}{name}": origin for name, origin in used.items()}
+    return {PIPELINE_TAG: plan.name, WIRING_TAG: wiring_of(plan)} | {
+        f"{PLUGIN_TAG}{name}": origin for name, origin in used.items()
+    }
 
 
 def _wiring(plan: Plan, names: Mapping[str, str]) -> dict[NodeInvocation, dict[str, Any]]:

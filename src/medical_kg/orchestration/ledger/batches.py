@@ -12,7 +12,13 @@ from medical_kg.orchestration.ledger import history
 from medical_kg.orchestration.ledger.contract import LEGAL_MOVES, UNFINISHED, Batch, Status
 from medical_kg.orchestration.ledger.records import Held, held_of
 from medical_kg.orchestration.ledger.tables import BATCHES, SUBMISSIONS
-from medical_kg.orchestration.ledger.transitions import check_claim, check_move, claim_reason, submission_status
+from medical_kg.orchestration.ledger.transitions import (
+    check_claim,
+    check_move,
+    check_ready,
+    claim_reason,
+    submission_status,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -182,6 +188,20 @@ def claim(
         claimed_by=owner,
         **lease,
     )
+
+
+def launch(connection: Connection, held: Held, *, until: float, actor: str, now: float) -> Batch:
+    """Give a ready batch a new generation, for a run that is being started, and let it rest until the grace ends."""
+    batch = held.batch
+    check_ready(batch, now=now)
+    values = {"generation": batch.generation + 1, "ready_at": until}
+    if batch.status == "running":
+        reason = f"the lease of {batch.lease_owner} has run out"
+        move(connection, held, "pending", reason, actor=actor, now=now, **NO_LEASE)
+    change(connection, held, now=now, **values)
+    line = history.Line("launched", f"a run is being started, generation {values['generation']}", batch.id)
+    write(connection, held, [line], now=now, actor=actor)
+    return load(connection, batch.id).batch
 
 
 def move(

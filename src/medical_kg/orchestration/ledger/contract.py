@@ -285,6 +285,16 @@ class Ledger(Tracing, Protocol):
             StaleGeneration: ``generation`` is not the current one.
         """
 
+    def launch(self, batch_id: str, *, grace_seconds: float, actor: str) -> Batch:
+        """Promise a ready batch to a run that is about to be started, which will claim the new generation.
+
+        Nobody holds it then; it is ready again when the grace has passed without a claim. A batch whose lease has run out
+        becomes pending: what its former run still brings is refused.
+
+        Raises:
+            BatchHeld: it is not ready any more, or another process is changing it at this moment.
+        """
+
     def heartbeat(self, batch_id: str, generation: int, *, lease_seconds: float) -> None:
         """Extend the lease; a batch that another of its stages has failed has none, and stays so."""
 

@@ -130,6 +130,13 @@ class SqlLedger:
                 connection, held, owner, until=until, now=now, generation=generation, dead_owner=dead_owner
             )
 
+    def launch(self, batch_id: str, *, grace_seconds: float, actor: str) -> Batch:
+        """See ``Ledger.launch``."""
+        with writing(self._engine) as connection:
+            now = self._now()
+            held = batches.load(connection, batch_id, wait=False)
+            return batches.launch(connection, held, until=now + grace_seconds, actor=actor, now=now)
+
     def heartbeat(self, batch_id: str, generation: int, *, lease_seconds: float) -> None:
         """See ``Ledger.heartbeat``. A batch that another stage has failed has no lease left to extend."""
         with writing(self._engine) as connection:

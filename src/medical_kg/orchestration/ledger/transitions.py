@@ -102,6 +102,18 @@ def _check_lease(batch: Batch, owner: str, *, now: float, same_generation: bool,
         raise BatchHeld(msg)
 
 
+def check_ready(batch: Batch, *, now: float) -> None:
+    """Refuse to launch a batch whose time has not come, or not any more.
+
+    Raises:
+        BatchHeld: it says how the batch stands.
+    """
+    if batch.status in ("pending", "running", "waiting") and batch.ready_at is not None and batch.ready_at <= now:
+        return
+    msg = f"batch {batch.id} is {batch.status} and not ready: somebody else has taken it up"
+    raise BatchHeld(msg)
+
+
 def claim_reason(batch: Batch, owner: str) -> str:
     """Return the history's words for a claim that ``check_claim`` allowed."""
     if batch.status != "running" or batch.lease_owner == owner:
