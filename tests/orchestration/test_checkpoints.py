@@ -270,3 +270,23 @@ def test_writers_of_equal_bytes_do_not_disturb_each_other(tmp_path: Path) -> Non
     digest = hashlib.sha256(b"x" * 3_000_000).hexdigest()
     assert files_below(tmp_path) == [f"{digest[:2]}/{digest}.jsonl"]
     assert len(CheckpointStore(tmp_path).get(digest, ".jsonl")) == 3_000_000
+
+
+def test_what_is_removed_is_gone_at_once(place: str) -> None:
+    """However lately it was put; removing it again finds nothing."""
+    store = CheckpointStore(place)
+    store.put(DATA, ".jsonl")
+    assert store.remove(DIGEST, ".jsonl")
+    assert not store.has(DIGEST, ".jsonl")
+    assert not store.remove(DIGEST, ".jsonl")
+
+
+def test_what_cannot_be_removed_is_named(tmp_path: Path) -> None:
+    """In a folder and at a remote place."""
+    (tmp_path / DIGEST[:2] / DIGEST).mkdir(parents=True)
+    with pytest.raises(StorageError, match=f"{DIGEST} cannot be removed: "):
+        CheckpointStore(tmp_path).remove(DIGEST)
+    remote = CheckpointStore("memory://bucket/kg")
+    remote._files._fs = Refusing(PermissionError(13, "Permission denied"))  # type: ignore[attr-defined]  # as above
+    with pytest.raises(StorageError, match="memory://bucket/kg: Permission denied"):
+        remote.remove(DIGEST)

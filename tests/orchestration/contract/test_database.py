@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from medical_kg.orchestration.contract import database
-from medical_kg.orchestration.contract.database import open_engine, reading, take_turn, writing
-from medical_kg.orchestration.contract.errors import SettingsError, TransientError
+from medical_kg.orchestration.contract.database import open_engine, reading, shred, take_turn, writing
+from medical_kg.orchestration.contract.errors import SettingsError, StorageError, TransientError
 
 
 @pytest.mark.parametrize(
@@ -143,3 +143,46 @@ def test_writers_take_turns(tmp_path: Path) -> None:
     with writing(open_engine(f"sqlite:///{tmp_path / 'kg.db'}")) as connection:
         take_turn(connection, "first")
         take_turn(connection, "first")
+
+
+def test_what_was_deleted_is_in_no_file_once_it_is_shredded(tmp_path: Path) -> None:
+    """Neither in a free page nor in the log."""
+    engine = open_engine(f"sqlite:///{tmp_path / 'kg.db'}")
+    with writing(engine) as connection:
+        connection.exec_driver_sql("create table t (x)")
+        connection.exec_driver_sql("insert into t values ('zyxomma'), ('kept')")
+    with writing(engine) as connection:
+        connection.exec_driver_sql("delete from t where x = 'zyxomma'")
+    assert any(b"zyxomma" in path.read_bytes() for path in tmp_path.iterdir())
+    shred(engine)
+    assert not any(b"zyxomma" in path.read_bytes() for path in tmp_path.iterdir())
+    with reading(engine) as connection:
+        assert connection.exec_driver_sql("select x from t").scalars().all() == ["kept"]
+
+
+def test_a_reader_keeps_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it has begun to read must stay; the caller tries again."""
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_SECONDS", 0.1)
+    engine = open_engine(f"sqlite:///{tmp_path / 'kg.db'}")
+    with writing(engine) as connection:
+        connection.exec_driver_sql("create table t (x)")
+    with reading(engine) as connection:
+        connection.exec_driver_sql("select * from t").all()
+        with pytest.raises(TransientError, match="is being read by another process; try again"):
+            shred(engine)
+    shred(engine)
+
+
+def test_a_damaged_database_cannot_be_shredded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message names it; one that a writer holds is told the same way."""
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_SECONDS", 0.1)
+    engine = open_engine(f"sqlite:///{tmp_path / 'kg.db'}")
+    with writing(engine) as connection:
+        connection.exec_driver_sql("create table t (x)")
+        with pytest.raises(StorageError, match=r"kg\.db cannot be rewritten: database is locked"):
+            shred(engine)
+
+
+def test_a_server_shreds_for_itself() -> None:
+    """Nothing is sent to it."""
+    shred(open_engine("postgresql://nobody@127.0.0.1:1/none"))

@@ -11,6 +11,7 @@ from dagster._core.storage.event_log.schema import AssetKeyTable, SqlEventLogSto
 from sqlalchemy import or_, select, update
 
 from medical_kg.orchestration.contract.database import shred
+from medical_kg.orchestration.contract.errors import StorageError
 from medical_kg.orchestration.dagster.instance import open_instance
 from medical_kg.orchestration.dagster.naming import BATCH_TAG
 
@@ -41,6 +42,9 @@ def erase_events(workspace: Workspace, root: str, batches: Iterable[str], *, cha
 
     Returns:
         How many events had such words.
+
+    Raises:
+        StorageError: the history is kept in something that cannot be searched.
     """
     if not (workspace.root / "dagster" / "dagster.yaml").exists():
         return 0
@@ -54,7 +58,8 @@ def erase_events(workspace: Workspace, root: str, batches: Iterable[str], *, cha
 def _erase(instance: DagsterInstance, root: str, batches: Iterable[str], *, change: bool) -> int:
     storage = instance.event_log_storage
     if not isinstance(storage, SqlEventLogStorage):
-        return 0
+        kind = type(storage).__name__
+        raise StorageError(f"it is kept by a {kind}, which cannot be searched here; remove the runs by its own means")
     runs = [run.run_id for batch in batches for run in instance.get_runs(RunsFilter(tags={BATCH_TAG: batch}))]
     with storage.index_connection() as connection:
         found = _events(connection, runs, root, change=change) + _assets(connection, root, change=change)
