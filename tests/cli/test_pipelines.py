@@ -11,7 +11,7 @@ from typer.testing import Result
 
 Cli = Callable[..., Result]
 
-SHIPPED = ["auto", "clinical-trials", "pdf-two-phase", "pmc-fulltext", "pubmed"]
+SHIPPED = ["auto", "clinical-trials", "pdf-convert", "pdf-two-phase", "pmc-fulltext", "pubmed"]
 
 
 def test_shipped_pipelines_are_listed(cli: Cli) -> None:

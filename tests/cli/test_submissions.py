@@ -150,6 +150,50 @@ def test_a_signal_to_a_finished_submission_is_code_2(cli: Cli, feed: Path, notes
     assert "cannot go from completed to told a signal" in result.stderr
 
 
+def test_signals_are_listed_with_their_attachments(cli: Cli, waiting: str, notes: Path) -> None:
+    """The newest of each name, told to the submission or to a batch, with the media type as given."""
+    cli("submissions", "signal", waiting, "pages", "3")
+    cli(
+        "submissions", "signal", waiting, "ready", "--batch", "1", "--media-type", "application/x",
+        "--attach", f"doc:1={notes / 'note1.txt'}",
+    )  # fmt: skip
+    told = json.loads(cli("submissions", "signals", waiting, "--json").stdout)
+    assert [(one["name"], one["value"], one["batch"], len(one["attachments"])) for one in told] == [
+        ("pages", 3, None, 0),
+        ("ready", True, 1, 1),
+    ]
+    (attachment,) = told[1]["attachments"]
+    assert (attachment["item_id"], attachment["media_type"]) == ("doc:1", "application/x")
+    assert "ready" in cli("submissions", "signals", waiting).stdout
+
+
+def test_what_a_signal_starts_is_told_with_how_to_run_it(cli: Cli, waiting: str, here: Path) -> None:
+    """By the command that tells it and by ``show``, until it is finished; the started one names who can go on."""
+    (here / ".medical-kg" / "pipelines").mkdir(exist_ok=True)
+    (here / ".medical-kg" / "pipelines" / "answering.yaml").write_text(ANSWERING, encoding="utf-8")
+    told = cli("submissions", "signal", waiting, "rang")
+    (line,) = [one for one in told.stderr.splitlines() if one.startswith("signal rang started submission")]
+    assert line in cli("submissions", "show", waiting).stderr
+    started = line.split()[4]
+    assert f"signal rang of {waiting}" in cli("submissions", "list").stdout
+    done = cli("submissions", "resume", started, "--engine", "plain")
+    assert done.exit_code == 0
+    assert f"submission {waiting} can go on with: " in done.stderr
+    assert "started submission" not in cli("submissions", "show", waiting).stderr
+    for number in range(4):
+        many = cli("submissions", "signal", waiting, "rang", "--attach", f"x=file:///{number}").stderr
+    assert "signals started 4 submissions of answering; run all that is ready with: medical-kg" in many
+
+
+ANSWERING = """
+name: answering
+version: "1"
+triggers: [{signal: rang}]
+stages:
+  - {name: tell, type: signal, config: {signal: converted, value: "yes", reply: true}}
+"""
+
+
 def test_attachments_are_split_at_the_item(tmp_path: Path) -> None:
     """A URI may hold ``=`` of its own; a path must exist and its ending tells the media type."""
     assert parse_attachment("file:///a?b=c").item_id is None

@@ -133,7 +133,7 @@ def _in_a_stage(stage: Any, pipeline: Pipeline) -> Iterator[Mutation]:
         yield _replaced("misspelt key", "MKG011", key, misspelt(name), *_without(name, stage, pipeline), suggests=name)
         if isinstance(value, yaml.ScalarNode):
             more = pipeline.mentions(value.value) if name == "name" else ()
-            for odd in ("5", "true", '""', "[x]", "{x: 1}", *(["~"] if name != "policy" else [])):
+            for odd in ("5", "true", '""', "[x]", "{x: 1}", *(["~"] if name not in ("policy", "environment") else [])):
                 yield _replaced("wrong kind of value", "MKG013", value, odd, *more)
         else:
             for odd in ("5", "text", "{x: 1}" if name == "depends_on" else "[x]"):
@@ -142,7 +142,11 @@ def _in_a_stage(stage: Any, pipeline: Pipeline) -> Iterator[Mutation]:
 
 def _references(stage: Any) -> Iterator[Mutation]:
     fields = pairs(stage)
-    named = [(code, name, fields.get(name)) for name, code in (("type", "MKG020"), ("policy", "MKG023"))]
+    codes = {"type": "MKG020", "policy": "MKG023", "environment": "MKG026"}
+    if "environment" in fields:
+        # There the type is looked for, and there it is missed.
+        del codes["type"]
+    named = [(code, name, fields.get(name)) for name, code in codes.items()]
     inside = pairs(fields["config"][1]) if "config" in fields else {}
     named += [(code, name, inside.get(name)) for name, code in (("adapter", "MKG043"), ("gate", "MKG042"))]
     for code, name, found in named:
@@ -168,7 +172,7 @@ def _without(name: str, node: Any, pipeline: Pipeline) -> list[tuple[str, int]]:
     start = node.start_mark.index
     if name == "name":
         return [("MKG012", start), *pipeline.mentions(value.value)]
-    if name == "type" or (name == "config" and pairs(node)["type"][1].value == "ingest"):
+    if name == "type" or (name == "config" and pairs(node)["type"][1].value in ("ingest", "signal")):
         return [("MKG012", start)]
     return []
 
@@ -189,7 +193,7 @@ def _names(stage: Any, pipeline: Pipeline) -> Iterator[Mutation]:
         end = pipeline.text.index("\n", stage.end_mark.index) + 1
         whole = pipeline.text[line:end]
         twice = [("MKG015", end - line + name.start_mark.index)]
-        if type_.value == "ingest":
+        if type_.value in ("ingest", "attached-files"):
             twice.append(("MKG053", end - line + type_.start_mark.index))
         yield Mutation("stage twice", Edit(end, end, whole), tuple(twice))
 

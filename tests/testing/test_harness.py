@@ -402,7 +402,7 @@ def test_fake_signals() -> None:
     assert not fake.holds(changed)
     assert FakeSignals({"x": 2}, baseline={"x": 1}).holds(changed)
     assert fake.tell("done", True, pipeline="p") == 1  # noqa: FBT003  # a signal's value
-    assert fake.told == [("done", True, "p", ())]
+    assert fake.told == [("done", True, "p", (), False)]
     attached = (Attachment(uri="x:", media_type="a/b"),)
     assert fake.tell("seen", 1, attachments=attached) == 1
     assert fake.told[-1] == Told("seen", 1, None, attached)

@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from medical_kg.cli.state import State
     from medical_kg.orchestration.api import Report
     from medical_kg.orchestration.contract import Clause
-    from medical_kg.orchestration.ledger.contract import HistoryEntry, StageRecord, Wait
+    from medical_kg.orchestration.ledger.contract import HistoryEntry, StageRecord, Submission, Wait
 
 COLUMNS = ("stage", "type", "status", "counts", "dead letters", "retries", "seconds")
 ANY = "VALUE"
+MANY = 3
+"""More submissions than these are not listed one by one."""
 """Stands in a command for a value that the condition leaves open."""
 
 
@@ -93,11 +95,13 @@ def next_steps(state: State, report: Report) -> list[str]:
         listed = state.command("submissions", "dead-letters", submission.id)
         steps.append(f"Warning: {letters} could not be processed and {verb} left out; see {listed}")
     steps += _pruned(state, report)
+    steps += started(state, submission)
     for wait in waits(state, report):
         steps += _wait_steps(state, report, wait)
     for batch in report.batches:
         if batch.status == "running":
             steps.append(f"batch {batch.id} is held by {batch.lease_owner} until {moment(batch.lease_until)}")
+    steps += _origin(state, submission)
     if submission.status not in ("completed", "cancelled"):
         told = "then go on with" if submission.status == "waiting" else "when the cause is gone, go on with"
         steps.append(f"{told}: {state.command('submissions', 'resume', submission.id)}")
@@ -119,6 +123,29 @@ def _pruned(state: State, report: Report) -> list[str]:
     told = list(batches.values())
     what = f"stored results of {plural(len(batches), 'batch')} were pruned {moment(told[-1].at)} by {told[-1].actor}"
     return [f"{what}; their counts and history stay, and to have the results again, run the same input again"]
+
+
+def started(state: State, submission: Submission) -> list[str]:
+    """Return how to run what the signals of a submission started and what is not finished."""
+    found = [
+        one for one in state.place.ledger.started_by(submission.id) if one.status not in ("completed", "cancelled")
+    ]
+    if len(found) > MANY:
+        pipelines = ", ".join(sorted({one.pipeline for one in found}))
+        every = state.command("submissions", "resume")
+        return [f"signals started {len(found)} submissions of {pipelines}; run all that is ready with: {every}"]
+    return [
+        f"signal {one.input.get('signal')} started submission {one.id} of pipeline {one.pipeline}; run it with: "
+        + state.command("submissions", "resume", one.id)
+        for one in found
+    ]
+
+
+def _origin(state: State, submission: Submission) -> list[str]:
+    origin = submission.input.get("submission")
+    if origin is None or not state.place.ledger.ready(limit=1, submission_id=origin):
+        return []
+    return [f"submission {origin} can go on with: {state.command('submissions', 'resume', origin)}"]
 
 
 def _wait_steps(state: State, report: Report, wait: Wait) -> list[str]:

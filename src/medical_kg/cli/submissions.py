@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import mimetypes
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
@@ -40,8 +40,14 @@ def list_submissions(
     if state.json:
         state.print_json([one.model_dump(mode="json") for one in found])
         return
-    rows = [(s.id, s.pipeline, s.status, moment(s.created_at), s.tenant, s.input.get("input", "")) for s in found]
+    rows = [(s.id, s.pipeline, s.status, moment(s.created_at), s.tenant, _given(s.input)) for s in found]
     state.print_table(("id", "pipeline", "status", "created", "tenant", "input"), rows)
+
+
+def _given(asked: Mapping[str, Any]) -> str:
+    """Return what a submission reads, or the signal that started it."""
+    signal = f"signal {asked['signal']} of {asked['submission']}" if "submission" in asked else ""
+    return str(asked.get("input", signal))
 
 
 @app.command("show")
@@ -158,16 +164,20 @@ def tell_signal(
         list[str] | None,
         typer.Option(metavar="[ITEM=]URI", help="A file that comes along, for an item; may be repeated."),
     ] = None,
+    media_type: Annotated[
+        str | None, typer.Option(help="What the attached files are; by their ending unless given.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Tell a signal to a submission; batches that wait for it become ready."""
+    from medical_kg.cli.report import started
     from medical_kg.orchestration import api
     from medical_kg.orchestration.pipeline.overrides import yaml_value
 
     state = state_of(ctx, json=json)
     told = yaml_value(value, f"signal {name}")
     batch_id = None if batch is None else _batch_id(state, ident, batch)
-    attachments = [parse_attachment(one) for one in attach or ()]
+    attachments = [parse_attachment(one, media_type) for one in attach or ()]
     submission = api.signal(state.workspace, ident, name, told, batch=batch_id, attachments=attachments)
     ready = [one.id for one in state.workspace.ledger.ready(limit=1_000_000, submission_id=submission.id)]
     if state.json:
@@ -175,8 +185,30 @@ def tell_signal(
         state.print_json({**said, "attachments": [one.model_dump(mode="json") for one in attachments]})
         return
     state.print(f"told {name}={value} to submission {submission.id}; {plural(len(ready), 'batch')} ready to go on")
+    for line in started(state, submission):
+        state.note(line)
     if ready:
         state.note(f"go on with: {state.command('submissions', 'resume', submission.id)}")
+    elif submission.status == "completed":
+        state.note(f"it has completed; a replay reads it: {state.command('submissions', 'replay', submission.id)}")
+
+
+@app.command("signals")
+def list_signals(ctx: typer.Context, ident: Ident, *, json: Json = False) -> None:
+    """List the newest signals told to a submission and to its batches, with what is attached."""
+    state = state_of(ctx, json=json)
+    ledger = state.workspace.ledger
+    submission = ledger.submission(ident)
+    ordinals: dict[str | None, int] = {batch.id: batch.ordinal for batch in ledger.batches(submission.id)}
+    told = [(ordinals.get(batch), signal) for batch, signal in ledger.told(submission.id)]
+    if state.json:
+        state.print_json([{**signal.model_dump(mode="json"), "batch": batch} for batch, signal in told])
+        return
+    rows = [
+        (one.name, one.value, "" if batch is None else batch, len(one.attachments), one.actor, moment(one.at))
+        for batch, one in told
+    ]
+    state.print_table(("signal", "value", "batch", "attachments", "by", "at"), rows, right=("attachments",))
 
 
 def _batch_id(state: State, ident: str, ordinal: int) -> str:
@@ -187,8 +219,8 @@ def _batch_id(state: State, ident: str, ordinal: int) -> str:
     raise RecordNotFound("batch", str(ordinal), [str(batch.ordinal) for batch in batches])
 
 
-def parse_attachment(given: str) -> Attachment:
-    """Return ``[ITEM=]URI`` as an attachment; a path becomes a ``file://`` URI, the ending tells the media type.
+def parse_attachment(given: str, media_type: str | None = None) -> Attachment:
+    """Return ``[ITEM=]URI`` as an attachment; a path becomes a ``file://`` URI, the ending may tell the media type.
 
     Raises:
         UsageError: it is a path and there is no such file.
@@ -201,7 +233,7 @@ def parse_attachment(given: str) -> Attachment:
         if not path.is_file():
             raise UsageError(f"--attach {given!r}: there is no file {path.absolute()}")
         uri = path.resolve().as_uri()
-    media_type = mimetypes.guess_type(urlsplit(uri).path)[0] or "application/octet-stream"
+    media_type = media_type or mimetypes.guess_type(urlsplit(uri).path)[0] or "application/octet-stream"
     return Attachment(uri=uri, media_type=media_type, item_id=item or None)
 
 

@@ -8,6 +8,9 @@ from pydantic import BeforeValidator, Field
 
 from medical_kg.documents.ir import Provenance, Record
 
+CONVERTED = "application/vnd.medical-kg.document+json"
+"""Media type of a document in our own representation, as converters attach it to a signal."""
+
 
 class Payload(Record):
     """One input record as it was found: the bytes of one study, citation, article or text.

@@ -14,6 +14,7 @@ from medical_kg.orchestration.ledger.contract import UNFINISHED, Batch, StageRec
 from medical_kg.orchestration.recovery import open_replays, reopen, wake_edited
 from medical_kg.orchestration.runner import drain, plan_to_run
 from medical_kg.orchestration.submissions import open_submission, this_actor
+from medical_kg.orchestration.triggers import start_triggered
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.pipeline.plan import Plan
@@ -217,6 +218,8 @@ def signal(
 ) -> Submission:
     """Tell a signal to a submission, or to one batch of it; waiting batches whose condition now holds become ready.
 
+    One that has completed takes files only, for a replay. Each pipeline that the signal triggers gets a submission (``ledger.started_by``), which is not run here.
+
     Raises:
         RecordNotFound: there is no such submission or batch.
     """
@@ -224,7 +227,8 @@ def signal(
     told = Signal(
         name=name, value=value, attachments=tuple(attachments), actor=actor or this_actor(), at=workspace.clock.now()
     )
-    workspace.ledger.tell(submission.id, told, batch_id=batch)
+    workspace.ledger.tell(submission.id, told, batch_id=batch, late=bool(told.attachments))
+    start_triggered(workspace, submission, told, batch)
     return workspace.ledger.submission(submission.id)
 
 

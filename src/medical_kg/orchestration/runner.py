@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,6 +23,7 @@ from medical_kg.orchestration.execution import BatchRun, Instances, Outcome, exe
 from medical_kg.orchestration.lock import check_plan
 from medical_kg.orchestration.planning import find_plan, follow_file
 from medical_kg.orchestration.telemetry.events import BatchSettled, BatchStarted, Events
+from medical_kg.orchestration.triggers import start_triggered
 from medical_kg.orchestration.workspace import LEASE_SECONDS
 
 if TYPE_CHECKING:
@@ -179,6 +181,7 @@ def make_run(workspace: Workspace, plan: Plan, batch: Batch, events: Events, ins
         clock=workspace.clock,
         events=events,
         instances=instances,
+        on_told=partial(start_triggered, workspace),
     )
 
 

@@ -17,10 +17,11 @@ from medical_kg.orchestration.planning import text_of
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.ledger.contract import Submission
+    from medical_kg.orchestration.ledger.requests import Origin
     from medical_kg.orchestration.workspace import Workspace
 
 
-def open_submission(
+def open_submission(  # noqa: PLR0913  # what is asked for, and who asks
     workspace: Workspace,
     pipeline: str,
     *,
@@ -30,11 +31,12 @@ def open_submission(
     tenant: str = "default",
     actor: str | None = None,
     ident: str | None = None,
+    origin: Origin | None = None,
 ) -> Submission:
     """Check a pipeline and put a submission of it into the ledger, without running it.
 
     Arguments and errors are those of ``api.submit``, and besides: ``actor`` is who asks, for the history; ``ident`` is
-    given by callers that must be idempotent, and names the submission.
+    given by callers that must be idempotent, and names the submission; ``origin`` is the signal that starts it.
     """
     plan = load_plan(
         pipeline,
@@ -44,7 +46,7 @@ def open_submission(
         overrides=overrides or {},
     )
     plugin_lock = check_plan(workspace, plan)
-    asked: dict[str, Any] = {}
+    asked: dict[str, Any] = {} if origin is None else origin.as_input()
     if input is not None:
         if not str(input).strip():
             raise InputError("the input is an empty text, e.g. from a variable that is not set; name a folder or file")
@@ -64,6 +66,7 @@ def open_submission(
         id=ident,
         plugin_lock=plugin_lock,
         pipeline_text=text_of(plan, overrides or {}),
+        told=None if origin is None else origin.told,
     )
     return workspace.ledger.open_submission(new)[0]
 

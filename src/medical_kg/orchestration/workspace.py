@@ -217,7 +217,9 @@ class Workspace:
         from medical_kg.orchestration.signals import LedgerSignals
 
         makers: dict[str, Callable[[], Any]] = {
-            "signals": lambda: LedgerSignals(run.ledger, run.submission, run.batch, planned.name, self.clock),
+            "signals": lambda: LedgerSignals(
+                run.ledger, run.submission, run.batch, planned.name, self.clock, run.on_told
+            ),
             "files": lambda: self.files,
             "http": lambda: self.http,
             "plugins": lambda: self.installation,

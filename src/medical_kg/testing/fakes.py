@@ -39,12 +39,13 @@ class FakeClock:
 
 
 class Told(NamedTuple):
-    """A signal that a stage told; ``pipeline`` is None where it told its own submission."""
+    """A signal that a stage told; ``pipeline`` is None where it told its own submission, or replied."""
 
     name: str
     value: Any
     pipeline: str | None = None
     attachments: tuple[Attachment, ...] = ()
+    reply: bool = False
 
 
 @dataclass
@@ -71,12 +72,18 @@ class FakeSignals:
         return condition.holds(self.values, self.values if self.baseline is None else self.baseline)
 
     def tell(
-        self, name: str, value: Any, *, attachments: Iterable[Attachment] = (), pipeline: str | None = None
+        self,
+        name: str,
+        value: Any,
+        *,
+        attachments: Iterable[Attachment] | None = None,
+        pipeline: str | None = None,
+        reply: bool = False,
     ) -> int:
         """Note what was told."""
-        said = Told(name, value, pipeline, tuple(attachments))
+        said = Told(name, value, pipeline, tuple(attachments or ()), reply)
         self.told.append(said)
-        if pipeline is None:
+        if pipeline is None and not reply:
             self.values = {**self.values, name: value}
             self.attachments = {**self.attachments, name: said.attachments}
         return 1

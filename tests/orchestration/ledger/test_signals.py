@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from medical_kg.orchestration.contract import Attachment, Clause, Condition, Signal
+from medical_kg.orchestration.contract.database import writing
 from medical_kg.orchestration.contract.errors import IllegalTransition, RecordNotFound
 from medical_kg.orchestration.ledger.contract import NextBatch
 from medical_kg.orchestration.ledger.sql import SqlLedger
+from medical_kg.orchestration.ledger.tables import BATCHES
 
 READY = Signal(name="ready", value=True, actor="converter", at=990.0)
 
@@ -187,3 +189,61 @@ def test_a_pipeline_is_told_as_a_whole(ledger: SqlLedger, make: Any) -> None:
     assert [bool(ledger.signals(f"run-{number}-0001")) for number in range(5)] == [True, True, False, False, False]
     assert "run-1-0001" in [one.id for one in ledger.ready() if one.status == "waiting"]
     assert ledger.tell_pipeline("nobody", "auto", READY) == 0
+
+
+def test_a_submission_is_opened_with_a_signal(ledger: SqlLedger, make: Any) -> None:
+    """In one transaction, once: finding it again tells nothing again."""
+    new = make.new(input={"submission": "s1"}).model_copy(update={"told": READY, "id": "s00000000aaaa"})
+    opened, made = ledger.open_submission(new)
+    again, made_again = ledger.open_submission(new)
+    assert (made, made_again, again.id) == (True, False, opened.id)
+    assert ledger.told(opened.id) == [(None, READY)]
+    assert [line.event for line in ledger.history(opened.id)].count("signal") == 1
+    assert [one.id for one in ledger.started_by("s1")] == [opened.id]
+    assert ledger.started_by(opened.id) == []
+
+
+def test_a_completed_submission_takes_a_late_signal(ledger: SqlLedger, claimed: str, make: Any) -> None:
+    """For a replay; without ``late``, and of a cancelled one, it is refused."""
+    submission = claimed[:-5]
+    ledger.commit(make.record(claimed), 1)
+    ledger.settle(claimed, 1, [make.record(claimed).stage])
+    with pytest.raises(IllegalTransition):
+        ledger.tell(submission, READY)
+    ledger.tell(submission, READY, batch_id=claimed, late=True)
+    assert ledger.signals(claimed) == {"ready": READY}
+    other, _ = ledger.open_submission(make.new(tenant="other"))
+    ledger.cancel(other.id, "ana")
+    with pytest.raises(IllegalTransition):
+        ledger.tell(other.id, READY, late=True)
+
+
+def test_a_replay_hears_what_its_parent_heard(ledger: SqlLedger, claimed: str, make: Any) -> None:
+    """Its own word comes first, then its parent's, then the submission's."""
+    ledger.commit(make.record(claimed), 1, next_batch=NextBatch(cursor="100"))
+    second = f"{claimed[:-5]}-0002"
+    for value, batch in ((1, None), (2, claimed)):
+        ledger.tell(claimed[:-5], Signal(name="ready", value=value), batch_id=batch)
+    assert ledger.signals(second)["ready"].value == 1
+    with writing(ledger._engine) as connection:
+        connection.execute(BATCHES.update().where(BATCHES.c.id == second).values(parent=claimed))
+    assert ledger.signals(second)["ready"].value == 2
+    ledger.tell(claimed[:-5], Signal(name="ready", value=3), batch_id=second)
+    assert ledger.signals(second)["ready"].value == 3
+
+
+def test_attachments_add_up(ledger: SqlLedger, batch_id: str) -> None:
+    """Per hearer: an item's newer file of one media type takes the place of the older; what others have stays."""
+
+    def told(*files: tuple[str, str | None, str], batch: str | None = batch_id, value: Any = True) -> set[str]:
+        sent = tuple(Attachment(uri=uri, item_id=item, media_type=type_) for uri, item, type_ in files)
+        ledger.tell(batch_id[:-5], Signal(name="ready", value=value, attachments=sent), batch_id=batch)
+        return {one.uri for one in ledger.signals(batch_id)["ready"].attachments}
+
+    assert told(("x:1", "W1", "a/a"), ("x:2", "W1", "a/a"), ("x:3", "W2", "a/a"), ("x:4", None, "a/a")) == {
+        f"x:{number}" for number in (1, 2, 3, 4)
+    }
+    assert told(("x:5", "W1", "a/a"), ("x:6", "W2", "b/b"), value=2) == {"x:3", "x:4", "x:5", "x:6"}
+    assert told(("x:7", "W1", "a/a"), batch=None) == {"x:3", "x:4", "x:5", "x:6"}
+    assert told(value=3) == {"x:3", "x:4", "x:5", "x:6"}
+    assert ledger.signals(batch_id)["ready"].value == 3

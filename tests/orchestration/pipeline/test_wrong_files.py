@@ -197,7 +197,7 @@ WIRING = {
     + "  - {name: gate_g, type: gate, depends_on: [parse]}\n"
     + "gates:\n  - {name: g, resume_stage: parse, condition: {field: g}}  #! MKG062",
     "settings without effect": HEAD
-    + "schedule: 0 3 * * *  #! MKG070\nmax_failed_items: 5%\ntriggers: [{signal: s}]  #! MKG070\n"
+    + "schedule: 0 3 * * *  #! MKG070\nmax_failed_items: 5%\ntriggers: [{signal: s}]\n"
     + "stages:\n  - {name: ingest, type: ingest, policy: polite}  #! MKG070\n"
     + "  - {name: parse, type: parse, policy: polite, depends_on: [ingest]}",
 }

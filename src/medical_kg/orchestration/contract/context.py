@@ -65,10 +65,19 @@ class Signals(Protocol):
         """Whether the condition holds now; ``changed`` compares with the values at this stage's first wait."""
 
     def tell(
-        self, name: str, value: Any, *, attachments: Iterable[Attachment] = (), pipeline: str | None = None
+        self,
+        name: str,
+        value: Any,
+        *,
+        attachments: Iterable[Attachment] | None = None,
+        pipeline: str | None = None,
+        reply: bool = False,
     ) -> int:
         """Tell a signal to this submission, or to every unfinished submission of ``pipeline`` in the same tenant.
 
+        With attachments (a list, if empty), which belong to a batch, this submission is told for this batch alone. With ``reply`` it is
+        told to the submission, and batch, whose signal started this submission; one that has completed takes it for
+        items that are processed again. Pipelines that the signal triggers are started.
         Returns how many submissions were told.
         """
 

@@ -14,7 +14,7 @@ from medical_kg.orchestration.execution.instances import Instances
 from medical_kg.orchestration.telemetry.events import Events
 
 if TYPE_CHECKING:
-    from medical_kg.orchestration.contract import Clock
+    from medical_kg.orchestration.contract import Clock, Signal
     from medical_kg.orchestration.ledger.contract import Batch, Ledger, StageRecord, Submission
     from medical_kg.orchestration.pipeline.plan import Plan, PlannedStage
 
@@ -54,7 +54,8 @@ class Checkpoints(Protocol):
 class BatchRun:
     """One run of one batch in one process: the plan, the claimed batch, and what stages need.
 
-    ``services`` gives a stage the services its metadata asks for; ``draw`` the random fraction for jitter.
+    ``services`` gives a stage the services its metadata asks for; ``draw`` the random fraction for jitter; ``on_told``
+    hears of each signal that a stage tells: whose stage, what, and the batch.
     """
 
     plan: Plan
@@ -68,6 +69,7 @@ class BatchRun:
     instances: Instances = field(default_factory=Instances)
     draw: Callable[[], float] = random.random
     values: dict[tuple[str, str], Any] = field(default_factory=dict)
+    on_told: Callable[[Submission, Signal, str], object] | None = None
 
     def about(self, planned: PlannedStage) -> dict[str, Any]:
         """Return the fields every event of a stage carries."""

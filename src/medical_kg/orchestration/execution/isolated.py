@@ -171,8 +171,9 @@ _ANSWERS: Mapping[str, Callable[[Signals, Message], Any]] = {
     "tell": lambda signals, said: signals.tell(
         said["name"],
         said["value"],
-        attachments=[Attachment.model_validate(one) for one in said["attachments"]],
+        attachments=said["attachments"] and [Attachment.model_validate(one) for one in said["attachments"]],
         pipeline=said["pipeline"],
+        reply=said.get("reply", False),  # a worker of an earlier release does not know it
     ),
 }
 

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from medical_kg.orchestration.contract import Condition, OnTimeout, Signal
-from medical_kg.orchestration.contract.model import Model
+from medical_kg.orchestration.ledger.requests import NewSubmission as NewSubmission  # noqa: PLC0414  # given on
+from medical_kg.orchestration.ledger.requests import Row as Row  # noqa: PLC0414  # given on
 from medical_kg.orchestration.ledger.tracing import Tracing
 
 if TYPE_CHECKING:
@@ -30,32 +31,6 @@ LEGAL_MOVES: Mapping[Status, frozenset[Status]] = {
 """Where a batch may go from each status; ``running`` to ``running`` is a takeover, ``failed`` to ``pending`` a retry."""
 
 UNFINISHED: frozenset[Status] = frozenset({"pending", "running", "waiting", "failed"})
-
-
-class Row(Model):
-    """Base of what the ledger gives out: frozen."""
-
-
-class NewSubmission(Row):
-    """A request to run a pipeline over an input.
-
-    ``input`` is what stages see as ``ctx.input``; ``overrides`` are config changes, ``stage.field`` to value. ``id`` is
-    given by callers that must be idempotent (a Dagster run), otherwise made. ``plugin_lock`` is what is known of the
-    plugins that it uses.
-    """
-
-    tenant: str
-    pipeline: str
-    pipeline_version: str
-    pipeline_path: str
-    pipeline_digest: str
-    batch_size: int
-    input: Mapping[str, Any]
-    overrides: Mapping[str, Any] = {}
-    actor: str
-    id: str | None = None
-    plugin_lock: Mapping[str, Any] | None = None
-    pipeline_text: str = ""
 
 
 class Submission(Row):
@@ -251,6 +226,9 @@ class Ledger(Tracing, Protocol):
     def submissions(self, *, tenant: str | None = None, limit: int = 50) -> list[Submission]:
         """Return submissions, newest first."""
 
+    def started_by(self, submission_id: str) -> list[Submission]:
+        """Return what the signals of a submission started, oldest first."""
+
     def batch(self, batch_id: str) -> Batch:
         """Return one batch."""
 
@@ -378,17 +356,25 @@ class Ledger(Tracing, Protocol):
     def wait(self, batch_id: str, stage: str) -> Wait | None:
         """Return what a stage waits or waited for."""
 
-    def tell(self, submission_id: str, signal: Signal, *, batch_id: str | None = None) -> None:
-        """Keep a signal, as given, and wake the waiting batches whose condition now holds.
+    def tell(self, submission_id: str, signal: Signal, *, batch_id: str | None = None, late: bool = False) -> None:
+        """Keep a signal and wake the waiting batches whose condition now holds.
 
-        Their ``ready_at`` becomes now. A signal for a finished submission is refused.
+        Their ``ready_at`` becomes now. Its value replaces that of the same signal to the same hearer. What was attached
+        before stays, but for items that something of the same media type comes for. A signal for a finished submission
+        is refused; with ``late``, one that has completed takes it, for those of its items that are processed again.
         """
 
     def tell_pipeline(self, tenant: str, pipeline: str, signal: Signal) -> int:
         """Tell every unfinished submission of a pipeline; returns how many."""
 
     def signals(self, batch_id: str) -> dict[str, Signal]:
-        """Return the newest signals of a batch's submission, overlaid by those told to the batch itself."""
+        """Return the newest signals of a batch's submission, overlaid by those told to the batch itself.
+
+        What was told to the batch that a replay descends from was told to the replay, too.
+        """
+
+    def told(self, submission_id: str) -> list[tuple[str | None, Signal]]:
+        """Return the newest signals told to a submission and to each of its batches (the id), oldest first."""
 
     def dead_letters(self, submission_id: str) -> list[DeadLetter]:
         """Return a submission's dead letters by batch, stage and item."""

@@ -66,7 +66,7 @@ def storable(text: str) -> str:
     return whole.replace("\x00", "\\x00")
 
 
-NOT_COLUMNS = ("id", "pipeline_text")
+NOT_COLUMNS = ("id", "pipeline_text", "told")
 """Fields of a new submission that are no columns of its row as they stand."""
 
 
@@ -138,8 +138,8 @@ def wait_row(tenant: str, wait: Wait) -> dict[str, Any]:
 
 
 def signal_of(row: RowMapping) -> Signal:
-    """Return a signal from its row."""
-    return Signal.model_validate({name: row[name] for name in Signal.model_fields})
+    """Return a signal from its row; without the column its attachments are left out."""
+    return Signal.model_validate({name: row[name] for name in Signal.model_fields if name in row})
 
 
 def values_of(signals: Mapping[str, Signal]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import RowMapping, func, insert, or_, select
@@ -15,8 +16,10 @@ from medical_kg.orchestration.ledger.tables import BATCHES, SIGNALS, STAGE_RESUL
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Select
 
-    from medical_kg.orchestration.contract import Signal
+    from medical_kg.orchestration.contract import Attachment, Signal
     from medical_kg.orchestration.ledger.contract import Submission, Wait
+
+VALUES = tuple(column for column in SIGNALS.c if column.name != "attachments")
 
 
 def _keep_first() -> Any:
@@ -28,32 +31,84 @@ def _keep_first() -> Any:
 KEEP_FIRST = _keep_first()
 
 
-class Told:
-    """The newest signals of a submission."""
+def newest(
+    connection: Connection, submission_id: str, *, batch_ids: Collection[str] | None = None, whole: bool = True
+) -> list[tuple[str | None, Signal]]:
+    """Return the newest signals of a submission (no batch) and of its batches, oldest first.
 
-    def __init__(self, connection: Connection, submission_id: str) -> None:
+    With ``batch_ids`` those of the submission and these batches; without ``whole`` they have no attachments, of which
+    there may be many.
+    """
+    last = select(func.max(SIGNALS.c.id)).where(SIGNALS.c.submission_id == submission_id)
+    if batch_ids is not None:
+        last = last.where(or_(SIGNALS.c.batch_id.is_(None), SIGNALS.c.batch_id.in_(batch_ids)))
+    last = last.group_by(SIGNALS.c.batch_id, SIGNALS.c.name)
+    columns = SIGNALS.c if whole else VALUES
+    query = select(*columns).where(SIGNALS.c.id.in_(last)).order_by(SIGNALS.c.id)
+    return [(row["batch_id"], signal_of(row)) for row in connection.execute(query).mappings()]
+
+
+def told_to(connection: Connection, submission_id: str, batch_id: str) -> dict[str, Signal]:
+    """Return what a batch sees, with what is attached."""
+    return Told(connection, submission_id, batch_id).to(batch_id)
+
+
+class Told:
+    """The newest signals of a submission and all its batches, without attachments; or what one batch sees, whole."""
+
+    def __init__(self, connection: Connection, submission_id: str, batch_id: str | None = None) -> None:
         """Read them."""
-        newest = select(func.max(SIGNALS.c.id)).where(SIGNALS.c.submission_id == submission_id)
-        newest = newest.group_by(SIGNALS.c.batch_id, SIGNALS.c.name)
-        query = select(SIGNALS).where(SIGNALS.c.id.in_(newest)).order_by(SIGNALS.c.id)
+        replays = (BATCHES.c.submission_id == submission_id, BATCHES.c.parent.is_not(None))
+        rows = connection.execute(select(BATCHES.c.id, BATCHES.c.parent).where(*replays))
+        self._parents: dict[str, str] = {row.id: row.parent for row in rows}
         self._by_batch: dict[str | None, dict[str, Signal]] = defaultdict(dict)
-        for row in connection.execute(query).mappings():
-            self._by_batch[row["batch_id"]][row["name"]] = signal_of(row)
+        of = None if batch_id is None else self._line(batch_id)
+        for hearer, signal in newest(connection, submission_id, batch_ids=of, whole=batch_id is not None):
+            self._by_batch[hearer][signal.name] = signal
+
+    def _line(self, batch_id: str) -> list[str]:
+        line = [batch_id]
+        while (parent := self._parents.get(line[0])) is not None:
+            line.insert(0, parent)
+        return line
 
     def to(self, batch_id: str) -> dict[str, Signal]:
-        """Return what a batch sees: its submission's signals, overlaid by its own."""
-        return self._by_batch[None] | self._by_batch[batch_id]
+        """Return what a batch sees: its submission's signals, overlaid by those of its parent and by its own."""
+        seen = dict(self._by_batch[None])
+        for one in self._line(batch_id):
+            seen |= self._by_batch[one]
+        return seen
 
 
 def keep(
     connection: Connection, tenant: str, submission: Submission, signal: Signal, batch_id: str | None, now: float
 ) -> None:
-    """Append a signal, write it to the history and wake whom it concerns."""
+    """Append a signal, write it to the history and wake whom it concerns.
+
+    What came along with the same signal before is kept, but for items that something of the same media type comes for.
+    """
     told = {"tenant": tenant, "submission_id": submission.id, "batch_id": batch_id}
+    signal = signal.model_copy(update={"attachments": _attached(connection, submission.id, signal, batch_id)})
     connection.execute(insert(SIGNALS), told | signal.model_dump(mode="json"))
     line = history.Line("signal", signal.name, batch_id, detail={"value": signal.model_dump(mode="json")["value"]})
     lines = [line, *_wake(connection, submission.id, now)]
     history.append(connection, lines, tenant=tenant, submission_id=submission.id, actor=signal.actor, now=now)
+
+
+def _attached(
+    connection: Connection, submission_id: str, signal: Signal, batch_id: str | None
+) -> tuple[Attachment, ...]:
+    of_name = (SIGNALS.c.submission_id == submission_id, SIGNALS.c.name == signal.name)
+    before = select(SIGNALS).where(*of_name, SIGNALS.c.batch_id.is_not_distinct_from(batch_id))
+    row = connection.execute(before.order_by(SIGNALS.c.id.desc()).limit(1)).mappings().one_or_none()
+    if row is None:
+        return signal.attachments
+    replaced = {_what(one) for one in signal.attachments}
+    return (*(one for one in signal_of(row).attachments if _what(one) not in replaced), *signal.attachments)
+
+
+def _what(attachment: Attachment) -> tuple[str, str]:
+    return attachment.item_id or attachment.uri, attachment.media_type
 
 
 def _wake(connection: Connection, submission_id: str, now: float) -> list[history.Line]:

@@ -79,7 +79,10 @@ class SqlLedger:
         """See ``Ledger.open_submission``."""
         with writing(self._engine) as connection:
             take_turn(connection, "submissions")
-            return submissions.open_or_find(connection, new, self._now())
+            found, made = submissions.open_or_find(connection, new, self._now())
+            if made and new.told is not None:
+                signals.keep(connection, new.tenant, found, new.told, None, self._now())
+            return found, made
 
     def submission(self, ident: str) -> Submission:
         """See ``Ledger.submission``."""
@@ -90,6 +93,11 @@ class SqlLedger:
         """See ``Ledger.submissions``."""
         with reading(self._engine) as connection:
             return submissions.newest(connection, tenant, limit)
+
+    def started_by(self, submission_id: str) -> list[Submission]:
+        """See ``Ledger.started_by``."""
+        with reading(self._engine) as connection:
+            return submissions.started_by(connection, submission_id)
 
     def batch(self, batch_id: str) -> Batch:
         """See ``Ledger.batch``."""
@@ -256,10 +264,10 @@ class SqlLedger:
         with reading(self._engine) as connection:
             return signals.find_wait(connection, batch_id, stage)
 
-    def tell(self, submission_id: str, signal: Signal, *, batch_id: str | None = None) -> None:
+    def tell(self, submission_id: str, signal: Signal, *, batch_id: str | None = None, late: bool = False) -> None:
         """See ``Ledger.tell``."""
         with writing(self._engine) as connection:
-            row = submissions.load_unfinished(connection, submission_id)
+            row = submissions.load_to_be_told(connection, submission_id, late=late)
             if batch_id is not None and batches.find(connection, batch_id).batch.submission_id != submission_id:
                 known = [held.batch.id for held in batches.of_submission(connection, submission_id)]
                 raise RecordNotFound(f"batch of submission {submission_id}", batch_id, known)
@@ -279,7 +287,12 @@ class SqlLedger:
     def signals(self, batch_id: str) -> dict[str, Signal]:
         """See ``Ledger.signals``."""
         with reading(self._engine) as connection:
-            return signals.Told(connection, batches.find(connection, batch_id).batch.submission_id).to(batch_id)
+            return signals.told_to(connection, batches.find(connection, batch_id).batch.submission_id, batch_id)
+
+    def told(self, submission_id: str) -> list[tuple[str | None, Signal]]:
+        """See ``Ledger.told``."""
+        with reading(self._engine) as connection:
+            return signals.newest(connection, submission_id)
 
     def dead_letters(self, submission_id: str) -> list[DeadLetter]:
         """See ``Ledger.dead_letters``."""

@@ -64,15 +64,15 @@ def load(connection: Connection, ident: str, also: Iterable[str] = ()) -> RowMap
     return row
 
 
-def load_unfinished(connection: Connection, ident: str) -> RowMapping:
-    """Return the row of a submission that can still be told something.
+def load_to_be_told(connection: Connection, ident: str, *, late: bool = False) -> RowMapping:
+    """Return the row of a submission that can still be told something; with ``late``, also of one that has completed.
 
     Raises:
         RecordNotFound: there is no such submission.
         IllegalTransition: it is finished.
     """
     row = load(connection, ident)
-    if row["status"] not in UNFINISHED:
+    if row["status"] not in UNFINISHED and not (late and row["status"] == "completed"):
         raise IllegalTransition(f"submission {ident}", row["status"], "told a signal", ())
     return row
 
@@ -98,6 +98,13 @@ def newest(connection: Connection, tenant: str | None, limit: int) -> list[Submi
     query = select(SUBMISSIONS).order_by(SUBMISSIONS.c.sequence.desc()).limit(limit)
     if tenant is not None:
         query = query.where(SUBMISSIONS.c.tenant == tenant)
+    return [submission_of(row) for row in connection.execute(query).mappings()]
+
+
+def started_by(connection: Connection, ident: str) -> list[Submission]:
+    """Return the submissions whose input names this one as where their signal came from, oldest first."""
+    named = SUBMISSIONS.c.input["submission"].as_string() == ident
+    query = select(SUBMISSIONS).where(named).order_by(SUBMISSIONS.c.sequence)
     return [submission_of(row) for row in connection.execute(query).mappings()]
 
 

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 NOT_ENFORCED: Mapping[str, str] = {
     "schedule": "nothing starts it by itself",
-    "triggers": "no signal starts it",
 }
 """Fields of a pipeline that are accepted and checked but have no effect in this release."""
 

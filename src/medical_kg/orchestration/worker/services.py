@@ -33,11 +33,17 @@ class RemoteSignals:
         return bool(self._ask("holds", condition=condition.model_dump(mode="json")))
 
     def tell(
-        self, name: str, value: Any, *, attachments: Iterable[Attachment] = (), pipeline: str | None = None
+        self,
+        name: str,
+        value: Any,
+        *,
+        attachments: Iterable[Attachment] | None = None,
+        pipeline: str | None = None,
+        reply: bool = False,
     ) -> int:
         """Tell a signal; returns how many submissions were told."""
-        files = [one.model_dump(mode="json") for one in attachments]
-        return int(self._ask("tell", name=name, value=value, attachments=files, pipeline=pipeline))
+        files = None if attachments is None else [one.model_dump(mode="json") for one in attachments]
+        return int(self._ask("tell", name=name, value=value, attachments=files, pipeline=pipeline, reply=reply))
 
     def _ask(self, what: str, **more: Any) -> Any:
         with self._lock:
