@@ -24,7 +24,9 @@ PACKAGE = ROOT / "src" / "medical_kg"
 ENGINE = PACKAGE / "orchestration"
 PACK = ("commands", "documents", "embedders", "formats", "pipelines", "sources", "stages", "stores")
 BUILT_IN = (
+    "attached-files",
     "chunk",
+    "convert",
     "download",
     "embed",
     "extract",

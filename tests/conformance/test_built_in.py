@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
-from medical_kg import Clause, Condition, NamedCondition
+from medical_kg import Attachment, Clause, Condition, NamedCondition
 from medical_kg.documents.build import DocumentBuilder
 from medical_kg.documents.ir import Block, Document, Provenance, Section
-from medical_kg.documents.records import Chunk, Embedding, Payload, RemovedRoot
+from medical_kg.documents.records import Chunk, DownloadedFile, Embedding, Payload, RemovedRoot
 from medical_kg.orchestration.registry import CORE, Installation
+from medical_kg.stages.attached_files import AttachedFilesStage
 from medical_kg.stages.chunk import ChunkStage
+from medical_kg.stages.convert import ConvertStage
 from medical_kg.stages.download import DownloadStage
 from medical_kg.stages.embed import EmbedStage
 from medical_kg.stages.extract import ExtractStage
@@ -88,6 +90,35 @@ class TestDownload(StageConformance):
             {"payloads": linked},
             bad_item=bad,
             more={"services": {"http": FakeHttp(given)}},
+        )
+
+
+def papers(files: FakeFiles) -> list[DownloadedFile]:
+    """Notes in the file area; only ``text`` is asked to read them, so no worker is needed."""
+    stored = [files.put([f"Paper {n}\n\nText.".encode()], suffix=".txt") for n in range(3)]
+    common = {"url": "u", "media_type": "text/plain"}
+    return [DownloadedFile(id=f"p{n}#1", root=f"p{n}", **dict(one), **common) for n, one in enumerate(stored)]
+
+
+class TestConvert(StageConformance):
+    @pytest.fixture
+    def case(self) -> StageCase:
+        files = FakeFiles()
+        good = papers(files)
+        bad = good[0].model_copy(update={"id": "bad#1", "root": "bad", "uri": "fake:gone"})
+        return StageCase(
+            ConvertStage, {"format": "text"}, {"files": good}, bad_item=bad, more={"services": {"files": files}}
+        )
+
+
+class TestAttachedFiles(StageConformance):
+    @pytest.fixture
+    def case(self) -> StageCase:
+        files = FakeFiles()
+        told = tuple(Attachment(uri=one.uri, media_type=one.media_type, item_id=one.root) for one in papers(files))
+        signals = FakeSignals({"ready": True}, attachments={"ready": told})
+        return StageCase(
+            AttachedFilesStage, {"signal": "ready"}, more={"services": {"signals": signals, "files": files}}
         )
 
 

@@ -14,7 +14,7 @@ from medical_kg.orchestration.pipeline.policies import load_policies
 from medical_kg.orchestration.pipeline.schema import schema
 from medical_kg.orchestration.registry import Installation
 
-NAMES = ["auto", "clinical-trials", "pdf-two-phase", "pmc-fulltext", "pubmed"]
+NAMES = ["auto", "clinical-trials", "pdf-convert", "pdf-two-phase", "pmc-fulltext", "pubmed"]
 ADAPTERS = {
     "auto": "auto",
     "clinical-trials": "clinicaltrials",
@@ -44,28 +44,39 @@ def test_a_shipped_pipeline_has_no_problem(name: str, installed: Installation) -
     assert {problem.severity for problem in result.problems} <= {"note"}
     assert result.plan is not None
     assert (result.plan.name, result.plan.version) == (name, "2026-11-22")
-    assert result.plan.stage("ingest").config.adapter == ADAPTERS[name]
-    assert result.plan.stream is result.plan.stage("ingest")
+    if name in ADAPTERS:
+        assert result.plan.stage("ingest").config.adapter == ADAPTERS[name]
+        assert result.plan.stream is result.plan.stage("ingest")
 
 
 def test_every_shipped_pipeline_gives_index_and_graph(installed: Installation) -> None:
     """Both branches read the validated documents, and no stage's output is forgotten but the receipts."""
-    for name in NAMES:
+    for name in ADAPTERS:
         plan = load_plan(name, installation=installed)
         reads = {(stage.name, one.key.name): one.writers for stage in plan.stages for one in stage.bindings}
         assert reads["chunk", "documents"] == reads["extract", "documents"] == ("ir_validation",)
         assert {"index", "kg"} <= plan.descendants("ir_validation")
 
 
+def test_the_converter_answers_what_started_it(installed: Installation) -> None:
+    """It reads foreign files where they do no harm, and its word goes back with the documents."""
+    plan = load_plan("pdf-convert", installation=installed)
+    assert (plan.stream, plan.stage("convert").type.environment) == (plan.stage("files"), "limited")
+    config = plan.stage("tell").config
+    assert (config.signal, config.attach, config.reply) == ("pdf_ir_ready", "documents", True)
+    (trigger,) = load(shipped_folder() / "pdf-convert.yaml")[1].value["triggers"]
+    assert trigger["signal"] == load_plan("pdf-two-phase", installation=installed).stage("tell").config.signal
+
+
 def test_the_two_phase_pipeline_waits_between_download_and_parse(installed: Installation) -> None:
     """The gate stands behind the download and before whatever needs documents."""
     plan = load_plan("pdf-two-phase", installation=installed)
     assert list(plan.stage("gate_pdf_ir_ready").conditions) == ["pdf_ir_ready"]
-    assert plan.ancestors("gate_pdf_ir_ready") == {"ingest", "download"}
+    assert plan.ancestors("gate_pdf_ir_ready") == {"ingest", "download", "tell"}
     assert "gate_pdf_ir_ready" in plan.ancestors("parse")
     condition = plan.conditions["pdf_ir_ready"]
     assert (str(condition.condition), condition.timeout_seconds) == ("pdf_ir_ready equals True", 900)
-    assert "gate_pdf_ir_ready (gate): order ← download" in tree(plan)
+    assert "gate_pdf_ir_ready (gate): order ← tell" in tree(plan)
 
 
 def test_the_shipped_policies_have_no_problem() -> None:
@@ -83,7 +94,7 @@ def test_the_schema_accepts_what_is_shipped(installed: Installation) -> None:
     for name in NAMES:
         value = load(shipped_folder() / f"{name}.yaml")[1].value
         assert list(validator.iter_errors(value)) == []
-        value["stages"][0]["config"]["adaptor"] = "x"
+        value["stages"][0].setdefault("config", {})["adaptor"] = "x"
         assert len(list(validator.iter_errors(value))) == 1
 
 
@@ -98,7 +109,7 @@ def verdicts(folder: Path, installed: Installation) -> None:
     for name in ("chunk", "extract"):
         (problem,) = [one for one in result.errors if one.message.startswith(f"stage {name!r} reads 'documents'")]
         assert name in problem.text
-        assert "add a stage of type 'parse' after 'gate_pdf_ir_ready'" in problem.suggestion
+        assert "add a stage of type 'convert' or 'parse' after 'gate_pdf_ir_ready'" in problem.suggestion
 
 
 def test_the_old_files_get_their_verdicts(installed: Installation) -> None:

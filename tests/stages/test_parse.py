@@ -11,7 +11,7 @@ from handmade_pdfs import lines, pdf
 from medical_kg import Attachment
 from medical_kg.documents.build import DocumentBuilder
 from medical_kg.documents.ir import Document, Provenance
-from medical_kg.documents.records import Payload
+from medical_kg.documents.records import DownloadedFile, Payload
 from medical_kg.orchestration.contract.errors import PluginNotFound, UsageError
 from medical_kg.stages import parse as parse_module
 from medical_kg.stages.parse import CONVERTED, ParseStage
@@ -132,3 +132,44 @@ def test_native_formats_are_read_in_a_worker_only() -> None:
         run_stage(ParseStage, payloads=[paper])
     (document,) = run_stage(ParseStage, payloads=[paper], isolated=True).output["documents"]
     assert document.text == "From the PDF"
+
+
+def bare(text: str = "Full text.") -> Document:
+    builder = DocumentBuilder()
+    builder.section("page 1", heading=False)
+    builder.block(text)
+    return builder.build(
+        id="x", root="x", kind="text", title="", provenance=PROVENANCE, metadata={"pages": 1, "journal": "PDF"}
+    )
+
+
+def test_bare_text_from_a_converter_becomes_the_records_full_text() -> None:
+    """What the record knows of itself stays; text, structure and what the converter knows are the converter's."""
+    signals, files = attached(bare().model_dump_json().encode())
+    (plain,) = run_stage(ParseStage, payloads=[STUDY]).output["documents"]
+    (full,) = run_stage(ParseStage, payloads=[STUDY], services={"signals": signals, "files": files}).output["documents"]
+    assert (full.text, full.sections, full.root) == ("Full text.", bare().sections, STUDY.id)
+    kept = ("id", "kind", "title", "facts", "identifiers", "provenance")
+    assert [getattr(full, name) for name in kept] == [getattr(plain, name) for name in kept]
+    assert full.metadata == {**plain.metadata, "pages": 1, "journal": "PDF", "text_from": PROVENANCE.model_dump()}
+
+
+def test_a_native_record_is_not_read_for_bare_text() -> None:
+    """A PDF's own converted document stands by itself."""
+    paper = Payload(id="file:a.pdf", format="pdf", content=b"", provenance=PROVENANCE)
+    signals, files = attached(bare().model_dump_json().encode(), item_id=paper.id)
+    (found,) = run_stage(ParseStage, payloads=[paper], services={"signals": signals, "files": files}).output[
+        "documents"
+    ]
+    assert found == bare().model_copy(update={"root": paper.id})
+
+
+def test_a_required_conversion_that_has_not_come() -> None:
+    """A payload with a downloaded file is a dead letter; one without is read as it is, and so is any unless required."""
+    paper = DownloadedFile(id="f", root=STUDY.id, url="", uri="x:", sha256="", size=1, media_type="application/pdf")
+    run = run_stage(ParseStage, {"converted": "required"}, payloads=[STUDY, NOTE], files=[paper])
+    assert [one.root for one in run.output["documents"]] == [NOTE.id]
+    (letter,) = run.dead_letters
+    assert (letter.item_id, letter.error) == (STUDY.id, "ItemRejected")
+    assert "no converter's document of it has come" in letter.message
+    assert run_stage(ParseStage, payloads=[STUDY, NOTE], files=[paper]).dead_letters == ()
