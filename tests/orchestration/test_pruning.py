@@ -18,7 +18,8 @@ from medical_kg.orchestration import Report, api, prune
 from medical_kg.orchestration.contract import Attachment
 from medical_kg.orchestration.contract.database import open_engine, writing
 from medical_kg.orchestration.contract.errors import StorageError
-from medical_kg.orchestration.ledger.contract import PRUNED, NewSubmission, NextBatch
+from medical_kg.orchestration.ledger.contract import NewSubmission, NextBatch
+from medical_kg.orchestration.ledger.history import PRUNED
 from medical_kg.orchestration.pruning import Amount
 from medical_kg.orchestration.workspace import Workspace
 
