@@ -18,7 +18,7 @@ from medical_kg.orchestration import Report, api, prune
 from medical_kg.orchestration.contract import Attachment
 from medical_kg.orchestration.contract.database import open_engine, writing
 from medical_kg.orchestration.contract.errors import StorageError
-from medical_kg.orchestration.ledger.contract import NewSubmission, NextBatch
+from medical_kg.orchestration.ledger.contract import NewSubmission, NextBatch, Submission
 from medical_kg.orchestration.ledger.history import PRUNED
 from medical_kg.orchestration.pruning import Amount
 from medical_kg.orchestration.workspace import Workspace
@@ -149,7 +149,8 @@ def test_what_an_unfinished_batch_needs_stays(make: Make, status: str) -> None:
 
 
 def like(report: Report, **changes: str) -> NewSubmission:
-    given = {name: getattr(report.submission, name) for name in NewSubmission.model_fields if name != "id"}
+    kept = NewSubmission.model_fields.keys() & Submission.model_fields.keys() - {"id"}
+    given = {name: getattr(report.submission, name) for name in kept}
     return NewSubmission.model_validate(given | changes)
 
 
