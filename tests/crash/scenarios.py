@@ -95,7 +95,9 @@ def _works(folder: Path) -> Path:
         path = papers / f"{ident}.pdf"
         path.write_bytes(pdf(lines(text)))
         place = {"pdf_url": path.as_uri()}
-        works.append({"id": f"https://openalex.org/{ident}", "title": f"Work {ident}", "best_oa_location": place})
+        mesh = [{"descriptor_ui": "D008687", "descriptor_name": "Metformin", "is_major_topic": True}]
+        work = {"id": f"https://openalex.org/{ident}", "title": f"Work {ident}", "mesh": mesh}
+        works.append(work | {"best_oa_location": place})
     (folder / "works.json").write_text(json.dumps({"results": works}), encoding="utf-8")
     return folder / "works.json"
 
@@ -130,4 +132,4 @@ TWO_PHASE = Scenario(
     _may_read,
     apart=True,
 )
-SCENARIOS = {scenario.name: scenario for scenario in (AUTO, APART)}
+SCENARIOS = {scenario.name: scenario for scenario in (AUTO, APART, TWO_PHASE)}
