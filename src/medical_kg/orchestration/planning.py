@@ -76,7 +76,7 @@ def follow_file(
     kept = _kept(workspace, submission)
     known = digest_of(kept.detail[PIPELINE], submission.overrides) if kept else submission.pipeline_digest
     if plan.digest != known and (text := text_of(plan, submission.overrides)):
-        note = Note(event=CHANGED, reason=f"{plan.path}, version {plan.version}", detail={PIPELINE: text})
+        note = Note(event=CHANGED, reason=f"version {plan.version}", detail={PIPELINE: text})
         workspace.ledger.remark(submission.id, note, actor)
 
 
