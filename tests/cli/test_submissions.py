@@ -265,7 +265,7 @@ def test_a_dead_letter_is_replayed_once_its_file_is_mended(cli: Cli, waiting: st
     assert [one["parent"] for one in report["batches"]] == [None, f"{waiting}-0001"]
     letters = json.loads(cli("submissions", "dead-letters", waiting, "--json").stdout)
     assert [one["status"] for one in letters] == ["replaying"]
-    assert report["stages"][0]["counts"] == {"payloads": 3}
+    assert report["stages"][0]["counts"] == {"payloads": 4}
     assert cli(*words, "--engine", "plain").exit_code == 2
     human = cli("submissions", "cancel", waiting).stdout
     assert human.startswith(f"submission {waiting} cancelled; cancelled: {waiting}-0001, {waiting}-0002")
