@@ -112,6 +112,7 @@ def test_showing_a_stage_type_loads_it(cli: Cli, package: Package) -> None:
         "items_per_call": None,
         "flat": None,
         "cacheable": None,
+        "keeps": None,
         "counts": ["colours"],
         "config": [
             {"field": "depth", "type": "int", "default": "3", "constraints": "", "description": "how deep [levels]"},

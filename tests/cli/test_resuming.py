@@ -68,7 +68,8 @@ def test_what_still_waits_is_told(cli: Cli, here: Path, gated: Path, notes: Path
 def test_a_submission_that_cannot_go_on_is_an_error(cli: Cli, waiting: str, feed: Path, notes: Path) -> None:
     """The problem is told with the submission it is in the way of; the exit code is the problem's."""
     told(cli, waiting)
-    feed.with_name("gated.yaml").write_text("name: gated")
+    # With its plugins gone, the version of the file that passed the check does not pass either.
+    feed.with_name("medical_kg.toml").write_text('[plugins]\ndeny = ["medical-kg"]\n')
     result = cli("submissions", "resume", *PLAIN)
     assert result.exit_code == 2
     assert f"submission {waiting} could not go on:" in result.stderr

@@ -11,6 +11,7 @@ import typer
 
 from medical_kg.cli.errors import DONE, FAILED
 from medical_kg.cli.output import plural
+from medical_kg.cli.plugged import taken
 from medical_kg.cli.state import Json, State, state_of
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def examine_plugins(
 
     state = state_of(ctx, json=json)
     own: Mapping[str, Any] = getattr(ctx.find_root().command, "commands", {})
-    found = diagnose(state.plugins, timeout_seconds=timeout, own_commands=own)
+    found = diagnose(state.plugins, timeout_seconds=timeout, own_commands=taken(own))
     if state.json:
         state.print_json([asdict(one) for one in found])
     else:

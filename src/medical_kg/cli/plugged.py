@@ -59,8 +59,12 @@ def _unusable(name: str, error: MedicalKGError) -> TyperCommand:
 
 def shadowed(claim: Claim, built_in: Mapping[str, Any]) -> bool:
     """Whether a command of a package has the name of a built-in one, and so cannot be called."""
-    own = built_in.get(claim.origin.name)
-    return claim.origin.door == DOOR and own is not None and not isinstance(own, ExtendedGroup)
+    return claim.origin.door == DOOR and claim.origin.name in taken(built_in)
+
+
+def taken(built_in: Mapping[str, Any]) -> frozenset[str]:
+    """Return the names of built-in commands that no command of a package can have, nor add to."""
+    return frozenset(name for name, own in built_in.items() if not isinstance(own, ExtendedGroup))
 
 
 class PluggedGroup(TyperGroup):

@@ -353,6 +353,7 @@ def run_request(program: Program, type_: str, **more: Any) -> dict[str, Any]:
         "limit": 10,
         "log_level": logging.WARNING,
         "used": [],
+        "leave_out": [],
         **more,
     }
 
