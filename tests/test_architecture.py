@@ -22,7 +22,18 @@ from medical_kg.orchestration.registry import STAGES, Installation
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "medical_kg"
 ENGINE = PACKAGE / "orchestration"
-PACK = ("commands", "documents", "embedders", "formats", "pipelines", "sources", "stages", "stores")
+PACK = (
+    "commands",
+    "documents",
+    "embedders",
+    "extraction",
+    "formats",
+    "pipelines",
+    "sources",
+    "stages",
+    "stores",
+    "vocabularies",
+)
 BUILT_IN = (
     "attached-files",
     "chunk",

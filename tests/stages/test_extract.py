@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medical_kg import ItemRejected, NoConfig, StageContext
+from medical_kg import ItemRejected, StageContext
 from medical_kg.documents.ir import Block, Concept, Document, Fact, Provenance, Section
 from medical_kg.documents.keys import CLAIMS, ENTITIES
 from medical_kg.documents.records import Claim, Entity, Mention
-from medical_kg.stages.extract import ExtractStage, Spans, node_of, normal_name
+from medical_kg.extraction.naming import node_of, normal_name
+from medical_kg.stages.extract import ExtractConfig, ExtractStage, Spans
 
 CTX = StageContext(
     pipeline="p",
@@ -55,7 +56,7 @@ def fact(name: str, *identifiers: str, kind: str = "condition", predicate: str =
 
 
 def extract(one: Document) -> tuple[list[Entity], list[Claim]]:
-    output = ExtractStage(NoConfig()).process(CTX, one)
+    output = ExtractStage(ExtractConfig()).process(CTX, one)
     return output[ENTITIES], output[CLAIMS]
 
 

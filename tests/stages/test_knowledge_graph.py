@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from medical_kg import NoConfig
 from medical_kg.documents.ir import Concept, Document, Fact, Provenance
 from medical_kg.documents.keys import CLAIMS, ENTITIES, GRAPH_RECEIPT
 from medical_kg.documents.records import Claim, Entity, GraphReceipt, RemovedRoot
-from medical_kg.stages.extract import ExtractStage
+from medical_kg.stages.extract import ExtractConfig, ExtractStage
 from medical_kg.stages.knowledge_graph import KnowledgeGraphStage
 from medical_kg.stores.contract import Store, Unsupported
 from medical_kg.stores.database import DatabaseStore
@@ -50,7 +49,7 @@ def document(root: str, *conditions: str) -> Document:
 
 def extracted(*documents: Document) -> dict[str, Any]:
     """What ``extract`` makes of the documents."""
-    stage = ExtractStage(NoConfig())
+    stage = ExtractStage(ExtractConfig())
     outputs = [stage.process(None, one) for one in documents]  # type: ignore[arg-type]  # extract asks nothing of ctx
     entities: list[Entity] = [one for output in outputs for one in output[ENTITIES]]
     claims: list[Claim] = [one for output in outputs for one in output[CLAIMS]]

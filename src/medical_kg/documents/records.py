@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -137,7 +137,9 @@ class Entity(Record):
 class Claim(Record):
     """An edge of the graph as one document gives it, with the words that carry it.
 
-    ``method`` says how it was found, e.g. ``structured``.
+    ``method`` says how it was found: ``structured`` (the document's own data), ``dictionary`` or ``pattern`` (its text).
+    ``sentence`` is the whole sentence of what was found in text, ``polarity`` whether it says so, denies it, or only
+    supposes it.
     """
 
     id: str
@@ -146,6 +148,8 @@ class Claim(Record):
     predicate: str
     object: str
     evidence: Mention
+    sentence: Mention | None = None
+    polarity: Literal["affirmed", "negated", "hypothetical"] = "affirmed"
     method: str
     provenance: Provenance
 

@@ -1,38 +1,73 @@
-"""``extract``: a document's structured facts as nodes and edges of the graph, each with the words that carry it."""
+"""``extract``: a document's structured facts and text as nodes and edges of the graph, with the words that carry each."""
 
 from __future__ import annotations
 
-import hashlib
-import unicodedata
 from bisect import bisect_right
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from medical_kg import ItemRejected, NoConfig, Stage, StageContext, StageMetadata
+from pydantic import Field
+
+from medical_kg import ItemRejected, Model, PluginName, Stage, StageContext, StageMetadata
 from medical_kg.documents.keys import CLAIMS, DOCUMENTS, ENTITIES
 from medical_kg.documents.records import Claim, Entity, Mention
+from medical_kg.extraction.cache import lexicon_of
+from medical_kg.extraction.mentions import Finder
+from medical_kg.extraction.naming import digest, node_of, normal_identifier
+from medical_kg.extraction.statements import statements
+from medical_kg.vocabularies.contract import DOOR
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from medical_kg.documents.ir import Block, Concept, Document, Fact
-
-EDGE_PUNCTUATION = " \t.,;:!?'\"`*_-\u2010\u2011\u2012\u2013\u2014\u2018\u2019\u201c\u201d"
-"""Trimmed from both ends of a name; brackets stay, since they come in pairs."""
+    from medical_kg.documents.ir import Block, Document, Fact
 
 
-class ExtractStage(Stage[NoConfig]):
-    """Turns facts into entities and claims; it knows no format, only ``Fact`` and ``Concept``."""
+class VocabularyChoice(Model):
+    """A vocabulary whose concepts are looked for in the text, and its own options."""
+
+    vocabulary: Annotated[str, PluginName(DOOR)] = Field(description="a vocabulary or a reader of vocabulary files")
+    options: dict[str, Any] = Field(default_factory=dict, description="the vocabulary's own options")
+
+
+class ExtractConfig(Model):
+    """Config of ``extract``: which concepts are looked for in the text besides the structured facts."""
+
+    vocabularies: tuple[VocabularyChoice, ...] = Field(
+        default=(), description="whose concepts are looked for; of equal names the first vocabulary's counts"
+    )
+
+
+class ExtractStage(Stage[ExtractConfig]):
+    """Turns facts, and what the text says of the concepts of vocabularies, into entities and claims.
+
+    It knows no format, only ``Fact`` and ``Concept``. Structured facts come first: a node that both give takes its kind
+    and name from them.
+    """
 
     metadata = StageMetadata(
         stage_type="extract",
-        version="1.0.0",
-        description="Turns the structured facts of documents into entities and claims, each with its evidence.",
+        version="2.0.0",
+        description="Turns the structured facts and the text of documents into entities and claims with their evidence.",
         reads=(DOCUMENTS,),
         writes=(ENTITIES, CLAIMS),
         mode="item",
         flat=True,
+        config_model=ExtractConfig,
         output_counter=lambda output: {"entities": len(output[ENTITIES]), "claims": len(output[CLAIMS])},
+        needs=("plugins", "workspace"),
     )
+
+    _finder: Finder | None = None
+
+    def open(self, ctx: StageContext) -> None:
+        """Load the vocabularies, compiled if the process or the workspace has them so.
+
+        Raises:
+            InputError: a vocabulary cannot be read, or its options are wrong.
+        """
+        if self.config.vocabularies:
+            chosen = [ctx.plugins.get(DOOR, one.vocabulary)(one.options) for one in self.config.vocabularies]
+            self._finder = Finder(lexicon_of(chosen, ctx.workspace.root, ctx.logger))
 
     def process(self, ctx: StageContext, item: Document, **reads: Any) -> Mapping[Any, Any]:
         """Return the entities and claims of one document."""
@@ -41,20 +76,11 @@ class ExtractStage(Stage[NoConfig]):
         found = [(fact, _node_of(fact, item), spans.mention(fact.evidence, fact.pointer)) for fact in item.facts]
         entities = [_document_entity(item, spans), *(_concept_entity(item, *one) for one in found)]
         claims = [_claim(item, *one) for one in found]
+        if self._finder is not None:
+            in_text = statements(item, self._finder)
+            entities += in_text.entities
+            claims += in_text.claims
         return {ENTITIES: _merged(entities), CLAIMS: list(_first_by_id(claims))}
-
-
-def node_of(concept: Concept) -> str | None:
-    """Return the id of the node a concept merges into; None for one without identifier and name.
-
-    It is the first identifier with its prefix in lower case (``mesh:D003920``), or the kind and the normalised name
-    (``condition:heart failure``) of a concept without identifiers.
-    """
-    for identifier in map(normal_identifier, concept.identifiers):
-        if identifier:
-            return identifier
-    name = normal_name(concept.name)
-    return f"{concept.kind}:{name}" if name else None
 
 
 def _node_of(fact: Fact, document: Document) -> str:
@@ -62,21 +88,6 @@ def _node_of(fact: Fact, document: Document) -> str:
         return node
     where = f"{document.id}: {fact.predicate} at {fact.pointer or 'an unnamed place'}"
     raise ItemRejected(f"{where} names a {fact.object.kind} without identifier and without name")
-
-
-def normal_identifier(identifier: str) -> str:
-    """Return a prefixed id with its prefix in lower case, so that ``MESH:D1`` and ``mesh:D1`` are one."""
-    prefix, colon, rest = identifier.strip().partition(":")
-    return f"{prefix.lower()}:{rest.strip()}" if colon else prefix
-
-
-def normal_name(name: str) -> str:
-    """Return a name by which equal things meet: NFKC, case folded, single spaces, no punctuation at the ends."""
-    # Folding may take a composed letter apart, and composing may give one that folds: twice settles both.
-    for _ in range(2):
-        name = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-    folded = " ".join(name.split())
-    return folded.strip(EDGE_PUNCTUATION) or folded
 
 
 class Spans:
@@ -127,7 +138,7 @@ def _is_word(character: str) -> bool:
 def _document_entity(document: Document, spans: Spans) -> Entity:
     name = " ".join(document.title.split()) or document.id
     return Entity(
-        id=_digest(document, document.id),
+        id=digest(document, document.id),
         root=document.root,
         node=document.id,
         kind=document.kind,
@@ -139,7 +150,7 @@ def _document_entity(document: Document, spans: Spans) -> Entity:
 
 def _concept_entity(document: Document, fact: Fact, node: str, mention: Mention) -> Entity:
     return Entity(
-        id=_digest(document, node),
+        id=digest(document, node),
         root=document.root,
         node=node,
         kind=fact.object.kind,
@@ -151,7 +162,7 @@ def _concept_entity(document: Document, fact: Fact, node: str, mention: Mention)
 
 def _claim(document: Document, fact: Fact, node: str, mention: Mention) -> Claim:
     return Claim(
-        id=_digest(document, document.id, fact.predicate, node),
+        id=digest(document, document.id, fact.predicate, node),
         root=document.root,
         subject=document.id,
         predicate=fact.predicate,
@@ -160,11 +171,6 @@ def _claim(document: Document, fact: Fact, node: str, mention: Mention) -> Claim
         method="structured",
         provenance=document.provenance,
     )
-
-
-def _digest(document: Document, *parts: str) -> str:
-    """Name a record by what makes it one: 96 bits are unique beyond any batch."""
-    return hashlib.sha256("\0".join([document.root, document.id, *parts]).encode()).hexdigest()[:24]
 
 
 def _merged(entities: Iterable[Entity]) -> list[Entity]:
