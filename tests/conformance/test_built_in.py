@@ -185,8 +185,8 @@ class TestExtract(StageConformance):
 
 class TestKnowledgeGraph(StageConformance):
     @pytest.fixture
-    def case(self) -> StageCase:
-        found = run_stage(ExtractStage, documents=documents()).output
+    def case(self, tmp_path: Path) -> StageCase:
+        found = run_stage(ExtractStage, documents=documents(), workspace=tmp_path).output
         given = reads(**found, documents=documents(), removed=[RemovedRoot(id="gone")])
         return StageCase(KnowledgeGraphStage, reads=given)
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medical_kg import ItemRejected, StageContext
+from medical_kg import InputError, ItemRejected, StageContext
+from medical_kg.documents.build import DocumentBuilder
 from medical_kg.documents.ir import Block, Concept, Document, Fact, Provenance, Section
 from medical_kg.documents.keys import CLAIMS, ENTITIES
 from medical_kg.documents.records import Claim, Entity, Mention
 from medical_kg.extraction.naming import node_of, normal_name
 from medical_kg.stages.extract import ExtractConfig, ExtractStage, Spans
+from medical_kg.testing import run_stage
 
 CTX = StageContext(
     pipeline="p",
@@ -217,3 +220,47 @@ def test_count_is_entities_and_claims() -> None:
     counter = ExtractStage.metadata.output_counter
     assert counter is not None
     assert counter({ENTITIES: entities, CLAIMS: claims}) == {"entities": 3, "claims": 2}
+
+
+def test_concepts_of_the_text_stand_beside_the_facts(tmp_path: Path) -> None:
+    """With a vocabulary the text is read too; a node that both give keeps the fact's name and has both's mentions."""
+    table = tmp_path / "t.tsv"
+    table.write_text("MESH:D006333\tCardiac Failure\theart failure\nMESH:D010146\tPain\t\n", encoding="utf-8")
+    choice = {"vocabulary": "tsv", "options": {"path": str(table), "kind": "condition"}}
+    one = document(fact("Heart Failure", "MESH:D006333"))
+    run = run_stage(ExtractStage, {"vocabularies": [choice]}, documents=[one], workspace=tmp_path)
+    entities: dict[str, Entity] = {entity.node: entity for entity in run.output[ENTITIES.name]}
+    assert list(entities) == ["nct:NCT01", "mesh:D006333", "mesh:D010146"]
+    assert entities["mesh:D006333"].name == "Heart Failure"
+    assert [mention.text for mention in entities["mesh:D006333"].mentions] == [
+        "Heart Failure",
+        "heart failure",
+        "Heart Failure",
+    ]
+    claims: list[Claim] = run.output[CLAIMS.name]
+    assert [(claim.predicate, claim.object, claim.method) for claim in claims] == [
+        ("studies", "mesh:D006333", "structured"),
+        ("mentions", "mesh:D006333", "dictionary"),
+        ("mentions", "mesh:D010146", "dictionary"),
+    ]
+    assert claims[2].sentence is not None
+    assert claims[2].sentence.text == "Pain and Heart Failure were treated with aspirin."
+
+
+def test_a_vocabulary_that_cannot_be_read_stops_the_stage(tmp_path: Path) -> None:
+    """A file that is not there is told before any document is read."""
+    choice = {"vocabulary": "obo", "options": {"path": str(tmp_path / "hp.obo")}}
+    with pytest.raises(InputError, match=r"hp\.obo does not exist"):
+        run_stage(ExtractStage, {"vocabularies": [choice]}, documents=[document()], workspace=tmp_path)
+
+
+def test_a_shipped_vocabulary_is_named_in_a_word(tmp_path: Path) -> None:
+    """A vocabulary without options is its name alone; the Disease Ontology finds a disease by its MeSH node."""
+    builder = DocumentBuilder()
+    builder.block("No asthma; congestive heart failure.")
+    one = builder.build(id="file:a", root="r", kind="text", title="a", provenance=PROVENANCE)
+    run = run_stage(ExtractStage, {"vocabularies": ["disease-ontology"]}, documents=[one], workspace=tmp_path)
+    assert [(claim.predicate, claim.object) for claim in run.output[CLAIMS.name]] == [
+        ("mentions_as_absent", "mesh:D001249"),
+        ("mentions", "mesh:D006333"),
+    ]

@@ -112,7 +112,7 @@ def load(path: Path) -> Lexicon:
     """Read a lexicon; raises what a damaged file gives."""
     import numpy as np
 
-    with np.load(path, allow_pickle=False) as parts:
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as parts:
         texts = {name: parts[name].tobytes().decode("utf-8") for name in ("words", "letters", "lines")}
         arrays = {name: _array(kind, parts[name]) for name, kind in ARRAYS.items()}
         form_concept, form_rank = _array("i", parts["form_concept"]), _array("b", parts["form_rank"])

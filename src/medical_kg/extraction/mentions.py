@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 SHOUTED = 4
 """From this length on, a word all in capitals beside an acronym says that the whole line is."""
-LOCANT = re.compile(r"(?:\d['\u2032]?|[,)\]]|(?<![^\W_])[A-Za-z\u03b1-\u03c9])[-\u2010\u2011]\Z")
-"""What stands before the rest of a systematic chemical name: ``2-``, ``N-``, ``1,4-``, ``(2S)-``."""
+LOCANT = re.compile(r"(?:\d['\u2032]?|,|(?<![^\W_])[A-Za-z\u03b1-\u03c9])[-\u2010\u2011]\Z|[)\]][-\u2010\u2011]?\Z")
+"""What stands before the rest of a systematic chemical name: ``2-``, ``N-``, ``1,4-``, ``(2S)-``, ``)``."""
 
 
 class Found(NamedTuple):

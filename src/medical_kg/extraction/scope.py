@@ -38,7 +38,7 @@ TRIGGERS: dict[Role, tuple[str, ...]] = {
         "was absent", "were absent", "is absent", "are absent", "was negative", "were negative", "was excluded",
         "were excluded", "is excluded", "was ruled out", "were ruled out", "has been ruled out", "have been ruled out",
         "was not found", "were not found", "was not seen", "were not seen", "was not observed", "were not observed",
-        "was not detected", "were not detected", "was not present", "were not present", "did not occur", "did not develop",
+        "was not detected", "were not detected", "was not present", "were not present", "did not occur",
         "was not noted", "were not noted", "not detected", "not observed", "unlikely", "is unlikely",
     ),
     "supposes what follows": (

@@ -32,9 +32,15 @@ class VocabularyChoice(Model):
 class ExtractConfig(Model):
     """Config of ``extract``: which concepts are looked for in the text besides the structured facts."""
 
-    vocabularies: tuple[VocabularyChoice, ...] = Field(
+    vocabularies: tuple[Annotated[str, PluginName(DOOR)] | VocabularyChoice, ...] = Field(
         default=(), description="whose concepts are looked for; of equal names the first vocabulary's counts"
     )
+
+    @property
+    def chosen(self) -> tuple[VocabularyChoice, ...]:
+        """The vocabularies; one that is only a name has no options."""
+        named = ({"vocabulary": one} if isinstance(one, str) else one for one in self.vocabularies)
+        return tuple(map(VocabularyChoice.model_validate, named))
 
 
 class ExtractStage(Stage[ExtractConfig]):
@@ -66,7 +72,7 @@ class ExtractStage(Stage[ExtractConfig]):
             InputError: a vocabulary cannot be read, or its options are wrong.
         """
         if self.config.vocabularies:
-            chosen = [ctx.plugins.get(DOOR, one.vocabulary)(one.options) for one in self.config.vocabularies]
+            chosen = [ctx.plugins.get(DOOR, one.vocabulary)(one.options) for one in self.config.chosen]
             self._finder = Finder(lexicon_of(chosen, ctx.workspace.root, ctx.logger))
 
     def process(self, ctx: StageContext, item: Document, **reads: Any) -> Mapping[Any, Any]:

@@ -86,7 +86,7 @@ def opened(path: Path) -> IO[str]:
 def _bounded(stream: IO[str], most: int, path: Path) -> Iterator[str]:
     size = 0
     while line := stream.readline(PIECE):
-        size += len(line)
+        size += len(line) if line.isascii() else len(line.encode())
         if size > most:
             raise InputError(f"vocabulary {path} holds more than {most:,} bytes (max_bytes)")
         yield line
