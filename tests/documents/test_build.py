@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medical_kg.documents.build import BlockKind, DocumentBuilder, split_paragraphs, squeeze
+from medical_kg.documents.build import BlockKind, DocumentBuilder, numbered_paragraphs, squeeze
 from medical_kg.documents.ir import Document, Provenance
 from medical_kg.documents.validate import findings
 
@@ -73,4 +73,4 @@ def test_the_own_id_leads_the_identifiers() -> None:
 
 def test_blank_lines_part_paragraphs() -> None:
     """Paragraphs are runs of lines with more than white space; lines inside one stay lines."""
-    assert split_paragraphs("\n a \nb\n \t\n\nc\r\n") == [" a\nb", "c"]
+    assert numbered_paragraphs("\n a \nb\n \t\n\nc\r\n") == [(2, " a\nb"), (6, "c")]

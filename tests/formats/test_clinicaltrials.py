@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -148,6 +149,8 @@ def test_modules_become_sections() -> None:
         "Interventions",
         "Primary outcomes",
         "Eligibility",
+        "Sponsors",
+        "Locations",
         "Why stopped",
     ]
     blocks = [(block.kind, document.text_of(block)) for block in document.blocks]
@@ -159,6 +162,8 @@ def test_modules_become_sections() -> None:
     assert ("list_item", "Death [1 year]: any cause") in blocks
     assert ("list_item", "Phase: phase 2, phase 3") in blocks
     assert ("list_item", "Healthy volunteers: no") in blocks
+    assert ("list_item", "Collaborator: NHLBI") in blocks
+    assert ("list_item", "3 sites: Peru (2), Chile (1)") in blocks
 
 
 def test_facts_point_at_their_place() -> None:
@@ -192,6 +197,8 @@ def test_what_a_trial_is_known_by() -> None:
     assert document.identifiers == ("nct:NCT00000001", "eudract:2020-001")
     assert (document.kind, document.title, document.published) == ("trial", "Study NCT00000001", "2020-01-02")
     assert document.metadata["countries"] == ["Chile", "Peru"]
+    assert (document.metadata["sites"], document.metadata["sites_by_country"]) == (3, {"Chile": 1, "Peru": 2})
+    assert (document.metadata["sponsor"], document.metadata["collaborators"]) == ("NIH", ["NHLBI"])
     assert document.metadata["enrollment"] == "12"
 
 
@@ -221,3 +228,170 @@ def test_a_refusal_names_payload_file_and_place(value: Any, reason: str) -> None
         parse(value)
     assert str(caught.value).startswith("nct:X (trials/file.json): ")
     assert reason in str(caught.value)
+
+
+def test_a_long_list_of_countries_is_cut_short() -> None:
+    """Twelve are named, those with the most sites; the others are counted."""
+    sites = [{"country": f"Land {number:02}"} for number in range(14)] + [{"country": "Zambia"}, {"country": "Zambia"}]
+    text = parse(study(contactsLocationsModule={"locations": sites})).text
+    assert "16 sites: Zambia (2), Land 00 (1), " in text
+    assert text.endswith("Land 10 (1), 3 more countries")
+
+
+def test_blocks_point_into_the_record() -> None:
+    """Each block's JSON pointer leads to the value its words come from."""
+    document = parse(FULL)
+    pointers = {document.text_of(block): block.pointer for block in document.blocks}
+    assert pointers["Study NCT00000001"] == "/protocolSection/identificationModule/briefTitle"
+    assert pointers["First line still first."] == "/protocolSection/descriptionModule/briefSummary"
+    assert pointers["Pain"] == "/protocolSection/conditionsModule/conditions/1"
+    assert pointers["Conditions"] == "/protocolSection/conditionsModule/conditions"
+    assert pointers["Death [1 year]: any cause"] == "/protocolSection/outcomesModule/primaryOutcomes/0"
+    assert "" not in pointers.values()
+
+
+RESULTS = {
+    "participantFlowModule": {
+        "recruitmentDetails": "Two sites.",
+        "groups": [{"id": "FG000", "title": "Drug", "description": "pills"}, {"id": "FG001", "title": "Placebo"}],
+        "periods": [
+            {
+                "title": "Overall Study",
+                "milestones": [
+                    {
+                        "type": "STARTED",
+                        "achievements": [
+                            {"groupId": "FG000", "numSubjects": "9"},
+                            {"groupId": "FG001", "numSubjects": "8"},
+                        ],
+                    }
+                ],
+                "dropWithdraws": [{"type": "Death", "reasons": [{"groupId": "FG001", "numSubjects": "1"}]}],
+            }
+        ],
+    },
+    "baselineCharacteristicsModule": {
+        "groups": [{"id": "BG000", "title": "Drug"}],
+        "measures": [
+            {
+                "title": "Age",
+                "paramType": "MEAN",
+                "dispersionType": "STANDARD_DEVIATION",
+                "unitOfMeasure": "years",
+                "classes": [{"categories": [{"measurements": [{"groupId": "BG000", "value": "40", "spread": "14"}]}]}],
+            }
+        ],
+    },
+    "outcomeMeasuresModule": {
+        "outcomeMeasures": [
+            {
+                "type": "PRIMARY",
+                "title": "Titer \\<1",
+                "timeFrame": "Week 16",
+                "paramType": "NUMBER",
+                "groups": [{"id": "OG000", "title": "Drug"}],
+                "denoms": [{"units": "Participants", "counts": [{"groupId": "OG000", "value": "9"}]}],
+                "classes": [
+                    {
+                        "title": "Day 1",
+                        "categories": [
+                            {
+                                "title": "Low",
+                                "measurements": [
+                                    {"groupId": "OG000", "value": "3", "lowerLimit": "1", "upperLimit": "5"}
+                                ],
+                            }
+                        ],
+                    }
+                ],
+                "analyses": [
+                    {
+                        "pValue": "<0.05",
+                        "statisticalMethod": "ANCOVA",
+                        "paramType": "Odds Ratio (OR)",
+                        "paramValue": "2",
+                        "ciPctValue": "95",
+                        "ciNumSides": "TWO_SIDED",
+                        "ciLowerLimit": "1.1",
+                    }
+                ],
+            }
+        ]
+    },
+    "adverseEventsModule": {
+        "timeFrame": "1 year",
+        "eventGroups": [{"id": "EG000", "title": "Drug", "seriousNumAffected": 2, "seriousNumAtRisk": 9}],
+        "seriousEvents": [
+            {
+                "term": "Fever",
+                "organSystem": "General disorders",
+                "stats": [{"groupId": "EG000", "numAffected": 2, "numAtRisk": 9}],
+            }
+        ],
+    },
+    "moreInfoModule": {"limitationsAndCaveats": {"description": "Small."}},
+}
+
+
+def test_results_are_text_with_their_numbers() -> None:
+    """Flow, baseline, outcomes and adverse events are sections under Results; groups are called by their titles."""
+    document = parse(study() | {"resultsSection": RESULTS})
+    assert findings(document) == []
+    found = [
+        (section.title, [document.text_of(block) for block in section.blocks][1:])
+        for section in document.sections
+        if section.path == ("Results",)
+    ]
+    assert found == [
+        (
+            "Participant flow",
+            [
+                "Two sites.",
+                "Drug: pills",
+                "Placebo",
+                "Overall Study\nStarted | Drug: 9; Placebo: 8\nWithdrawn, Death | Placebo: 1",
+            ],
+        ),
+        ("Baseline characteristics", ["Age (mean, standard deviation, years)\nDrug: 40 ± 14"]),
+        (
+            "Primary outcome: Titer <1",
+            [
+                "Time frame: Week 16",
+                "Drug",
+                "Titer <1 (number)\nParticipants | Drug: 9\nDay 1, Low | Drug: 3 (1 to 5)",
+                "ANCOVA; p-value <0.05; Odds Ratio (OR): 2; 95% 2-sided confidence interval 1.1 to open",
+            ],
+        ),
+        (
+            "Adverse events",
+            [
+                "Time frame: 1 year",
+                "Drug: serious events 2 of 9",
+                "Serious adverse events\nFever (General disorders) | Drug: 2 of 9",
+            ],
+        ),
+        ("Limitations and caveats", ["Small."]),
+    ]
+    assert all(
+        block.pointer.startswith("/resultsSection/") for one in document.sections if one.path for block in one.blocks
+    )
+    assert document.metadata["has_results"] is True
+
+
+def test_the_results_of_a_real_trial(shared_data: Path) -> None:
+    """NCT02210780, read by eye: 243 screened, 194 randomised, 97 in each arm; 83.7 % and 83.3 % answered."""
+    document = parse((shared_data / "ctgov" / "single" / "NCT02210780.json").read_bytes())
+    assert findings(document) == []
+    assert "Started | Placebo qw: 97; " in document.text
+    assert (
+        "Participants | Placebo qw: 92; Dupilumab 300 mg qw: 90\nPlacebo qw: 83.7; Dupilumab 300 mg qw: 83.3"
+        in document.text
+    )
+    assert "pre-vaccination titers of <0.1 IU/ml" in document.text
+    assert "Serum sickness-like reaction (Immune system disorders) | Placebo qw: 0 of 97" in document.text
+    assert document.metadata["results_posted"] == "2020-05-07"
+    assert document.metadata["primary_completion"] == "2015-09-15"
+    assert (document.metadata["sponsor"], document.metadata["sponsor_class"]) == (
+        "Regeneron Pharmaceuticals",
+        "INDUSTRY",
+    )

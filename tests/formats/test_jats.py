@@ -15,6 +15,7 @@ from medical_kg.documents.records import Payload
 from medical_kg.documents.validate import findings
 from medical_kg.formats.contract import BadRecord, RawRecord
 from medical_kg.formats.jats import JatsFormat
+from medical_kg.formats.xmltext import parse_record
 
 FORMAT = JatsFormat()
 SAMPLES = Path(__file__).resolve().parents[2] / "samples" / "articles"
@@ -108,6 +109,8 @@ def test_front_matter() -> None:
         "authors": ["Jane Doe", "Group"],
         "subjects": ["Virology"],
         "license": "https://cc/by",
+        "publisher_ids": ["x"],
+        "references": 3,
     }
     assert [(section.path, section.title) for section in document.sections] == [
         ((), ""),
@@ -261,3 +264,48 @@ def test_no_text_of_a_real_article_is_lost(shared_data: Path) -> None:
     """The same for every article we have."""
     for path in sorted((shared_data / "jats").iterdir()):
         assert_nothing_is_lost(path)
+
+
+FUNDED = """<title-group><article-title>T</article-title></title-group><volume>3</volume><elocation-id>e7</elocation-id>
+<permissions><copyright-statement>(c) 2012 Doe</copyright-statement><license><license-p>Free under
+ <ext-link xmlns:xlink="http://www.w3.org/1999/xlink" xlink:href="https://cc/zero"/>CC0</license-p></license></permissions>
+<related-article xmlns:xlink="http://www.w3.org/1999/xlink" related-article-type="retracted-article" ext-link-type="doi" xlink:href="10.1000/OLD"/>
+<related-article xmlns:xlink="http://www.w3.org/1999/xlink" related-article-type="companion" xlink:href="info:doi/10.1000/two">Two</related-article>
+<related-article xmlns:xlink="http://www.w3.org/1999/xlink" related-article-type="companion" xlink:href="nowhere"/>
+<funding-group><award-group><funding-source><institution-wrap>
+<institution-id institution-id-type="FundRef">http://dx.doi.org/10.13039/100000002</institution-id>
+<institution>NIH</institution></institution-wrap></funding-source><award-id>R01</award-id><award-id>R02</award-id>
+</award-group><funding-statement>Paid by NIH.</funding-statement></funding-group>
+<funding-group><funding-source>Wellcome</funding-source></funding-group>"""
+
+
+def test_funding_licence_and_related_articles() -> None:
+    """Who paid is a fact with award and registry id; so is an article that this one retracts."""
+    document = parse(article("<p>x</p>", meta=FUNDED))
+    assert [(f.predicate, f.object.name, f.object.identifiers, f.evidence) for f in document.facts] == [
+        ("funded_by", "NIH", ("doi:10.13039/100000002",), "NIH, award R01, R02"),
+        ("funded_by", "Wellcome", (), "Wellcome"),
+        ("retracts", "doi:10.1000/old", ("doi:10.1000/old",), "retracted_article: doi:10.1000/old"),
+        ("related_to", "Two", ("doi:10.1000/two",), "companion: Two"),
+    ]
+    found = document.metadata
+    assert (found["license"], found["license_text"]) == ("https://cc/zero", "Free under CC0")
+    assert (found["copyright"], found["funding"]) == ("(c) 2012 Doe", "Paid by NIH.")
+    assert found["awards"] == [{"funder": "NIH", "ids": ["R01", "R02"]}]
+    assert (found["volume"], found["elocation"]) == ("3", "e7")
+
+
+def test_every_block_points_at_an_element_that_holds_its_words(shared_data: Path) -> None:
+    """In real articles each block's XPath leads to one element, in which every word of the block stands."""
+    for name in ("PMC3289602.xml", "PMC7417471.nxml", "10.1186-jbiol10.nxml", "10.7554-eLife.00240.xml"):
+        content = (shared_data / "jats" / name).read_bytes()
+        record = records(content.decode())[0]
+        assert isinstance(record, RawRecord)
+        root = parse_record(record.content)
+        document = parse(record.content)
+        assert findings(document) == []
+        for block in document.blocks:
+            (element,) = root.xpath(block.pointer)
+            inside = "".join(str(text) for text in element.itertext())
+            words = [word for word in document.text_of(block).replace("^", "").split() if word.isalpha()]
+            assert [word for word in words if word not in inside] in ([], ["Abstract"], ["Acknowledgements"]), block

@@ -31,6 +31,12 @@ CITATION = """<PubmedArticle><MedlineCitation><PMID Version="1">99</PMID>
     <Author><LastName>Roe</LastName><Initials>R</Initials></Author>
     <Author><CollectiveName>The Group</CollectiveName></Author><Author/></AuthorList>
   <Language>eng</Language>
+  <DataBankList><DataBank><DataBankName>ClinicalTrials.gov</DataBankName>
+    <AccessionNumberList><AccessionNumber>NCT01095302</AccessionNumber></AccessionNumberList></DataBank>
+    <DataBank><DataBankName>PDB</DataBankName>
+    <AccessionNumberList><AccessionNumber>6FL5</AccessionNumber></AccessionNumberList></DataBank></DataBankList>
+  <GrantList><Grant><GrantID>R01 1</GrantID><Agency>NIH</Agency><Country>United States</Country></Grant>
+    <Grant><Agency>CIHR</Agency></Grant><Grant><GrantID>7</GrantID></Grant></GrantList>
   <PublicationTypeList><PublicationType UI="D016428">Journal Article</PublicationType></PublicationTypeList>
 </Article>
 <ChemicalList><Chemical><RegistryNumber>56-65-5</RegistryNumber>
@@ -140,11 +146,17 @@ def test_what_a_citation_is_known_by() -> None:
     assert document.metadata["journal"] == "J Test"
     assert document.metadata["authors"] == ["Jane Doe", "R Roe", "The Group"]
     assert document.metadata["corrections"] == [{"type": "RetractionIn", "id": "pmid:6", "source": "New. 2021"}]
+    assert document.metadata["retracted"] is True
+    assert document.metadata["grants"][0] == {"id": "R01 1", "agency": "NIH", "country": "United States"}
+    assert document.metadata["databanks"][1] == {"name": "PDB", "ids": ["6FL5"]}
     assert document.metadata["mesh"][0] == {
         "ui": "D001249",
         "name": "Asthma",
         "major": True,
-        "qualifiers": ["drug therapy", "epidemiology"],
+        "qualifiers": [
+            {"ui": "Q000188", "name": "drug therapy", "major": True},
+            {"ui": "Q000453", "name": "epidemiology", "major": False},
+        ],
     }
 
 
@@ -159,11 +171,39 @@ def test_facts_of_a_citation() -> None:
         ("has_chemical", "chemical", ("mesh:D1",), "Gel"),
         ("has_publication_type", "publication_type", ("mesh:D016428",), "Journal Article"),
         ("has_keyword", "keyword", (), "acid"),
+        ("funded_by", "organization", (), "NIH, grant R01 1"),
+        ("funded_by", "organization", (), "CIHR"),
+        ("reports_on", "trial", ("nct:NCT01095302",), "NCT01095302"),
+        ("retracted_by", "article", ("pmid:6",), "New. 2021"),
         ("cites", "article", ("pmid:8", "doi:10.1000/x"), "Cited 2000."),
         ("cites", "article", ("pmid:5",), "Old. 1990"),
     ]
     pointer = parse(CITATION).facts[1].pointer
     assert pointer == "/PubmedArticle/MedlineCitation/MeshHeadingList/MeshHeading[2]"
+
+
+def test_a_retracted_publication_says_so_by_its_type() -> None:
+    """Also where no notice is linked; a citation of neither kind has no such mark."""
+    without = CITATION.replace("RetractionIn", "CommentIn")
+    assert "retracted" not in parse(without).metadata
+    retracted = without.replace('UI="D016428">Journal Article', 'UI="D016441">Retracted Publication')
+    assert parse(retracted).metadata["retracted"] is True
+
+
+def test_blocks_point_into_the_record() -> None:
+    """Each block's XPath leads to the element its words stand in."""
+    document = parse(CITATION)
+    article = "/PubmedArticle/MedlineCitation/Article"
+    assert [block.pointer for block in document.blocks] == [
+        f"{article}/ArticleTitle",
+        f"{article}/Abstract/AbstractText[1]",
+        f"{article}/Abstract/AbstractText[1]",
+        f"{article}/Abstract/AbstractText[2]",
+        f"{article}/Abstract/AbstractText[2]",
+        f"{article}/Abstract/AbstractText[3]",
+        "/PubmedArticle/MedlineCitation/OtherAbstract",
+        "/PubmedArticle/MedlineCitation/OtherAbstract/AbstractText",
+    ]
 
 
 def test_a_book_chapter_is_an_article() -> None:

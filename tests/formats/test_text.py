@@ -38,11 +38,9 @@ def test_without_a_title_line_the_file_names_it() -> None:
     assert document.text == "a\nb\n\nc"
 
 
-def test_markdown_headings_open_sections() -> None:
-    """A heading on a line of its own is a section's title."""
-    document = parse(b"# Note\n\nintro\n\n## Methods\n\nwe did")
-    assert document.title == "Note"
-    assert [section.title for section in document.sections] == ["", "Methods"]
+def test_blocks_point_at_their_first_line() -> None:
+    """Lines are counted from 1, empty ones too."""
+    assert [block.pointer for block in parse(b"\nNote\n\n\na\nb\n\nc").blocks] == ["line=2", "line=5", "line=8"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
@@ -69,7 +67,7 @@ def test_what_cannot_be_decoded_is_refused(content: bytes, reason: str) -> None:
 
 def test_a_file_is_one_record(monkeypatch: pytest.MonkeyPatch) -> None:
     """The record is named after the file; a file too large for one text is refused."""
-    assert list(FORMAT.records(io.BytesIO(b"x"), "a/b.md")) == [RawRecord("file:a/b.md", b"x")]
+    assert list(FORMAT.records(io.BytesIO(b"x"), "a/b.txt")) == [RawRecord("file:a/b.txt", b"x")]
     monkeypatch.setattr(text, "MAX_TEXT_BYTES", 3)
     with pytest.raises(ItemRejected, match="more than 3 bytes"):
         list(FORMAT.records(io.BytesIO(b"long"), "a.txt"))
@@ -86,7 +84,9 @@ def test_a_break_of_the_stream_is_told() -> None:
         list(FORMAT.records(Broken(), "a.txt"))
 
 
-@pytest.mark.parametrize(("name", "recognised"), [("a.TXT", True), ("b.md.gz", True), ("c.json", False), ("d", False)])
+@pytest.mark.parametrize(
+    ("name", "recognised"), [("a.TXT", True), ("b.txt.gz", True), ("b.md", False), ("c.json", False), ("d", False)]
+)
 def test_sniff_by_ending(name: str, recognised: bool) -> None:  # noqa: FBT001  # the expected verdict
     """Only the file's name tells text."""
     assert FORMAT.sniff(b"anything", name) is recognised

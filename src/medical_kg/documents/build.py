@@ -40,15 +40,15 @@ class DocumentBuilder:
         self._blocks: list[Block] = []
         self._count = 0
 
-    def section(self, title: str = "", path: Sequence[str] = (), *, heading: bool = True) -> None:
-        """Open a section; its title becomes its first block unless ``heading`` is False."""
+    def section(self, title: str = "", path: Sequence[str] = (), *, heading: bool = True, pointer: str = "") -> None:
+        """Open a section; its title, found at ``pointer``, becomes its first block unless ``heading`` is False."""
         self._close_section()
         self._title, self._path = squeeze(title), tuple(path)
         if heading:
-            self.block(self._title, "title")
+            self.block(self._title, "title", pointer)
 
-    def block(self, text: str, kind: BlockKind = "paragraph") -> None:
-        """Append a block."""
+    def block(self, text: str, kind: BlockKind = "paragraph", pointer: str = "") -> None:
+        """Append a block; ``pointer`` says where in the record it stands."""
         text = text.strip()
         if not text:
             return
@@ -57,7 +57,7 @@ class DocumentBuilder:
             self._length += len(SEPARATOR)
         self._count += 1
         start, end = self._length, self._length + len(text)
-        self._blocks.append(Block(id=f"b{self._count}", kind=kind, start=start, end=end))
+        self._blocks.append(Block(id=f"b{self._count}", kind=kind, start=start, end=end, pointer=pointer))
         self._parts.append(text)
         self._length = end
 
@@ -100,12 +100,17 @@ class DocumentBuilder:
         self._blocks = []
 
 
-def split_paragraphs(text: str) -> list[str]:
-    """Return the paragraphs of plain text: runs of lines that have more than white space on them."""
-    paragraphs: list[list[str]] = [[]]
-    for line in text.splitlines():
+def numbered_paragraphs(text: str) -> list[tuple[int, str]]:
+    """Return the paragraphs of plain text, each with the number of its first line, from 1.
+
+    A paragraph is a run of lines that have more than white space on them.
+    """
+    paragraphs: list[tuple[int, list[str]]] = []
+    going_on = False
+    for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():
-            paragraphs[-1].append(line.rstrip())
-        elif paragraphs[-1]:
-            paragraphs.append([])
-    return ["\n".join(lines) for lines in paragraphs if lines]
+            if not going_on:
+                paragraphs.append((number, []))
+            paragraphs[-1][1].append(line.rstrip())
+        going_on = bool(line.strip())
+    return [(number, "\n".join(lines)) for number, lines in paragraphs]

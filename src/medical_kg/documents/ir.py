@@ -34,12 +34,17 @@ class Provenance(Record):
 
 
 class Block(Record):
-    """A paragraph, list item, table row …: ``document.text[start:end]``."""
+    """A paragraph, list item, table …: ``document.text[start:end]``.
+
+    ``pointer`` says where in the record it stands: an XPath, a JSON pointer, ``page=3`` of a PDF, ``line=12`` of a text
+    (both counted from 1); "" where the format cannot tell.
+    """
 
     id: str
     kind: Literal["title", "paragraph", "list_item", "table", "caption"] = "paragraph"
     start: int
     end: int
+    pointer: str = ""
 
 
 class Section(Record):

@@ -26,7 +26,25 @@ if TYPE_CHECKING:
 
 ROOTS = ("article", "pmc-articleset")
 ID_MAKERS = {"pmc": pmcid_id, "pmcid": pmcid_id, "pmcaid": pmcid_id, "doi": doi_id, "pmid": pmid_id, "medline": pmid_id}
+PLACES = {
+    "volume": "volume",
+    "issue": "issue",
+    "first_page": "fpage",
+    "last_page": "lpage",
+    "elocation": "elocation-id",
+}
 RANK = ("pmcid:", "doi:", "pmid:")
+RELATIONS = {
+    "corrected_article": "corrects",
+    "retracted_article": "retracts",
+    "partial_retraction": "partly_retracts",
+    "retraction_forward": "retracted_by",
+    "correction_forward": "corrected_by",
+    "object_of_concern": "questions",
+    "commentary_article": "commented_on_by",
+    "commentary": "comments_on",
+}
+"""What the commonest kinds of related article mean, read from this one to the other; the rest are just related."""
 XLINK_HREF = "{http://www.w3.org/1999/xlink}href"
 
 
@@ -72,8 +90,9 @@ def _own_ids(article: etree._Element) -> list[str]:
 
 def _document(article: etree._Element, meta: etree._Element, payload: Payload) -> Document:
     title = _title(meta)
+    named = meta.find("title-group/article-title")
     builder = DocumentBuilder()
-    builder.block(title, "title")
+    builder.block(title, "title", "" if named is None else path_of(named))
     writer = BodyWriter(builder)
     for abstract in meta.iterchildren("abstract", "trans-abstract"):
         writer.titled(abstract, "Abstract")
@@ -91,7 +110,7 @@ def _document(article: etree._Element, meta: etree._Element, payload: Payload) -
         identifiers=ids,
         language=article.get("{http://www.w3.org/XML/1998/namespace}lang", ""),
         published=_published(meta),
-        facts=[*_keywords(meta), *_references(article)],
+        facts=[*_keywords(meta), *_funding(article), *_related(meta), *_references(article)],
         metadata=_metadata(article, meta),
         provenance=payload.provenance,
     )
@@ -120,6 +139,46 @@ def _keywords(meta: etree._Element) -> Iterator[Fact]:
     for node in meta.iterfind("kwd-group//kwd"):
         if name := text_of(node):
             yield fact("has_keyword", "keyword", name, pointer=path_of(node))
+
+
+def _funding(article: etree._Element) -> Iterator[Fact]:
+    """Give who paid, from the award groups of any part of the article; each funder once for each award."""
+    for group in article.iterfind("front//funding-group"):
+        for award in _awards(group):
+            for source in award.iter("funding-source"):
+                name = _funder(source)
+                numbers = ", ".join(filter(None, map(text_of, award.iter("award-id"))))
+                if name:
+                    words = f"{name}, award {numbers}" if numbers else name
+                    ids = [_funder_id(source)]
+                    pointer = path_of(source)
+                    yield fact("funded_by", "organization", name, pointer=pointer, evidence=words, identifiers=ids)
+
+
+def _awards(group: etree._Element) -> list[etree._Element]:
+    return list(group.iterfind("award-group")) or [group]
+
+
+def _funder(source: etree._Element) -> str:
+    # An institution beside its registry number, or plain words.
+    named = source.find(".//institution")
+    return text_of(source if named is None else named)
+
+
+def _funder_id(source: etree._Element) -> str:
+    return next((ident for node in source.iter("institution-id") if (ident := doi_id(text_of(node)))), "")
+
+
+def _related(meta: etree._Element) -> Iterator[Fact]:
+    """Give the articles that this one corrects, retracts, comments on or accompanies, where they have a DOI or number."""
+    for node in meta.iterfind("related-article"):
+        target = node.get(XLINK_HREF, "")
+        ids = [doi_id(target), pmid_id(target) if node.get("ext-link-type") in ("pmid", "pubmed") else ""]
+        if known := [ident for ident in ids if ident]:
+            kind = node.get("related-article-type", "related-article").replace("-", "_")
+            name = text_of(node) or known[0]
+            predicate = RELATIONS.get(kind, "related_to")
+            yield fact(predicate, "article", name, pointer=path_of(node), evidence=f"{kind}: {name}", identifiers=known)
 
 
 def _references(article: etree._Element) -> Iterator[Fact]:
@@ -160,9 +219,42 @@ def _metadata(article: etree._Element, meta: etree._Element) -> dict[str, Any]:
         "journal": text_of(article.find("front/journal-meta//journal-title")),
         "authors": [name for one in meta.iterfind("contrib-group/contrib") if (name := _author(one))],
         "subjects": [name for node in meta.iterfind("article-categories//subject") if (name := text_of(node))],
-        "license": "" if licence is None else licence.get(XLINK_HREF, "") or text_of(licence),
+        "license": _licence(licence),
+        "license_text": text_of(licence),
+        "copyright": text_of(meta.find("permissions/copyright-statement")),
+        "funding": " ".join(filter(None, map(text_of, meta.iterfind("funding-group/funding-statement")))),
+        "awards": [
+            {
+                "funder": "; ".join(map(_funder, one.iter("funding-source"))),
+                "ids": list(map(text_of, one.iter("award-id"))),
+            }
+            for one in meta.iterfind("funding-group/award-group")
+        ],
+        "issn": list(dict.fromkeys(map(text_of, article.iterfind("front/journal-meta/issn")))),
+        "publisher": text_of(article.find("front/journal-meta/publisher/publisher-name")),
+        **{name: text_of(meta.find(path)) for name, path in PLACES.items()},
+        "publisher_ids": _publisher_ids(meta),
+        "tables": len(list(article.iter("table-wrap"))),
+        "figures": len(list(article.iter("fig"))),
+        "references": len(list(article.iterfind("back//ref"))),
     }
     return {key: value for key, value in found.items() if value}
+
+
+def _licence(licence: etree._Element | None) -> str:
+    """Return the licence's address where one is given, as the articles of the older DTDs put it in a link or not at all."""
+    if licence is None:
+        return ""
+    linked = (node.get(XLINK_HREF, "") for node in licence.iter("ext-link", "uri"))
+    named = (text_of(node) for node in licence.iter("{*}license_ref", "license_ref"))
+    addresses = (licence.get(XLINK_HREF, ""), *named, *linked)
+    return next((one for one in addresses if one), "") or text_of(licence)
+
+
+def _publisher_ids(meta: etree._Element) -> list[str]:
+    kinds = ("publisher-id", "pii", "manuscript")
+    found = (text_of(node) for node in meta.iterfind("article-id") if node.get("pub-id-type", "") in kinds)
+    return [one for one in found if one]
 
 
 def _author(contrib: etree._Element) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from medical_kg.documents.build import squeeze
-from medical_kg.formats.xmltext import append_inline, text_of
+from medical_kg.formats.xmltext import append_inline, path_of, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -75,6 +75,7 @@ class BodyWriter:
         """Write to ``builder``; the writer keeps the place in the section tree."""
         self._builder = builder
         self._here: tuple[object, str, tuple[str, ...]] = (None, "", ())
+        self._pointer = ""
         self._open: object = None
         self._seen: set[object] = set()
         self._blocks: Mapping[str, Callable[[etree._Element], None]] = {
@@ -112,6 +113,7 @@ class BodyWriter:
             label_node = element.find("label")
             label = text_of(label_node)
             self._here = (element, f"{label} {title}" if label else title, above)
+            self._pointer = path_of(element if title_node is None else title_node)
             self._enter()
         for child in element:
             if child is not title_node and child is not label_node:
@@ -122,14 +124,14 @@ class BodyWriter:
         # A section is opened again, without its heading, when text follows the sections inside it.
         owner, title, path = self._here
         if self._open is not owner:
-            self._builder.section(title, path, heading=owner not in self._seen)
+            self._builder.section(title, path, heading=owner not in self._seen, pointer=self._pointer)
             self._seen.add(owner)
             self._open = owner
 
-    def _write(self, text: str, kind: BlockKind = "paragraph") -> None:
+    def _write(self, text: str, element: etree._Element, kind: BlockKind = "paragraph") -> None:
         if text:
             self._enter()
-            self._builder.block(text, kind)
+            self._builder.block(text, kind, path_of(element))
 
     def _child(self, child: etree._Element) -> None:
         handle = self._blocks.get(str(child.tag))
@@ -138,19 +140,19 @@ class BodyWriter:
         elif len(child) and any(str(inner.tag) in self._blocks for inner in child.iterdescendants()):
             self._flow(child)
         else:
-            self._write(text_of(child))
+            self._write(text_of(child), child)
 
     def _flow(self, element: etree._Element, kind: BlockKind = "paragraph") -> None:
         """Write mixed content: runs of inline text as blocks, block elements where they stand."""
         parts = [element.text or ""]
         for child in element:
             if self._is_block(child):
-                self._write(squeeze("".join(parts)), kind)
+                self._write(squeeze("".join(parts)), element, kind)
                 self._child(child)
                 parts = [child.tail or ""]
             else:
                 append_inline(parts, child)
-        self._write(squeeze("".join(parts)), kind)
+        self._write(squeeze("".join(parts)), element, kind)
 
     def _is_block(self, child: etree._Element) -> bool:
         # A formula inside a sentence stays in it, even a displayed one.
@@ -162,7 +164,7 @@ class BodyWriter:
         return any(str(inner.tag) in ("p", "fig", "table-wrap", "list") for inner in child.iterdescendants())
 
     def _line(self, element: etree._Element) -> None:
-        self._write(text_of(element))
+        self._write(text_of(element), element)
 
     def _list(self, element: etree._Element) -> None:
         for child in element:
@@ -174,7 +176,7 @@ class BodyWriter:
     def _item(self, item: etree._Element) -> None:
         simple = [child for child in item if child.tag in ("label", "p", "title")]
         if len(simple) == len(item) and not any(self._has_blocks(child) for child in simple):
-            self._write(squeeze(" ".join([item.text or "", *map(text_of, simple)])), "list_item")
+            self._write(squeeze(" ".join([item.text or "", *map(text_of, simple)])), item, "list_item")
         else:
             self._flow(item, "list_item")
 
@@ -186,7 +188,7 @@ class BodyWriter:
             if child.tag == "def-item":
                 term = text_of(child.find("term"))
                 meanings = " ".join(text_of(node) for node in child.iterchildren() if node.tag != "term")
-                self._write(f"{term}: {meanings}" if term and meanings else term or meanings, "list_item")
+                self._write(f"{term}: {meanings}" if term and meanings else term or meanings, child, "list_item")
             else:
                 self._child(child)
 
@@ -196,7 +198,7 @@ class BodyWriter:
         inner = [] if caption is None else [text_of(child) for child in caption]
         label = text_of(element.find("label"))
         lead = "" if caption is None else squeeze(caption.text or "")
-        self._write(" ".join(part for part in (label, lead, *inner) if part), "caption")
+        self._write(" ".join(part for part in (label, lead, *inner) if part), element, "caption")
         for child in element:
             if child.tag not in ("label", "caption"):
                 self._figure_part(child)
@@ -212,4 +214,4 @@ class BodyWriter:
 
     def _table(self, element: etree._Element) -> None:
         rows = (" | ".join(text_of(cell) for cell in row if cell.tag in ("td", "th")) for row in element.iter("tr"))
-        self._write("\n".join(row for row in rows if row.strip(" |")), "table")
+        self._write("\n".join(row for row in rows if row.strip(" |")), element, "table")

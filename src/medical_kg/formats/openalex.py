@@ -80,10 +80,10 @@ def _document(work: JsonNode, payload: Payload) -> Document:
     title = _plain(work.text("title") or work.text("display_name"))
     abstract = _plain(_abstract(work.at("abstract_inverted_index")))
     builder = DocumentBuilder()
-    builder.block(title, "title")
+    builder.block(title, "title", "/title" if work.text("title") else "/display_name")
     if abstract:
-        builder.section("Abstract")
-        builder.block(abstract)
+        builder.section("Abstract", pointer="/abstract_inverted_index")
+        builder.block(abstract, pointer="/abstract_inverted_index")
     return builder.build(
         id=_id(work),
         root=payload.id,

@@ -89,7 +89,7 @@ def _document(payload: Payload) -> Document:
                 continue
             builder.section(f"page {number}", heading=False)
             for paragraph in page.paragraphs:
-                builder.block(paragraph)
+                builder.block(paragraph, pointer=f"page={number}")
             if not page.paragraphs:
                 bare.append(number)
             size += page.characters

@@ -11,7 +11,7 @@ from medical_kg import ItemRejected
 from medical_kg.documents.build import DocumentBuilder
 from medical_kg.formats.base import fact, refusals_name
 from medical_kg.formats.contract import BadRecord, Format, RawRecord
-from medical_kg.formats.identifiers import doi_id, mesh_id, pmcid_id, pmid_id, substance_id
+from medical_kg.formats.identifiers import doi_id, mesh_id, nct_id, pmcid_id, pmid_id, substance_id
 from medical_kg.formats.xmltext import elements, local_name, parse_record, path_of, record_bytes, root_name, text_of
 
 if TYPE_CHECKING:
@@ -26,6 +26,26 @@ if TYPE_CHECKING:
 RECORDS = ("PubmedArticle", "PubmedBookArticle")
 SETS = ("PubmedArticleSet", "PubmedBookArticleSet")
 PMID_PATHS = {"PubmedArticle": "MedlineCitation/PMID", "PubmedBookArticle": "BookDocument/PMID"}
+CORRECTIONS = {
+    "RetractionIn": "retracted_by",
+    "RetractionOf": "retracts",
+    "PartialRetractionIn": "partly_retracted_by",
+    "PartialRetractionOf": "partly_retracts",
+    "ExpressionOfConcernIn": "questioned_by",
+    "ExpressionOfConcernFor": "questions",
+    "ErratumIn": "corrected_by",
+    "ErratumFor": "corrects",
+    "CorrectedandRepublishedIn": "republished_as",
+    "CorrectedandRepublishedFrom": "republishes",
+    "RetractedandRepublishedIn": "republished_as",
+    "RetractedandRepublishedFrom": "republishes",
+    "UpdateIn": "updated_by",
+    "UpdateOf": "updates",
+    "CommentIn": "commented_on_by",
+    "CommentOn": "comments_on",
+}
+"""What MEDLINE's kinds of link between two citations mean, read from this citation to the other."""
+RETRACTED = ("D016441", "Retracted Publication")
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
 
@@ -73,7 +93,7 @@ def _citation(root: etree._Element, payload: Payload) -> Document:
         raise ItemRejected("there is no MedlineCitation/Article")
     title = text_of(article.find("ArticleTitle")) or text_of(article.find("VernacularTitle"))
     builder = DocumentBuilder()
-    builder.block(title, "title")
+    builder.block(title, "title", _title_path(article, "ArticleTitle", "VernacularTitle"))
     _lay_abstract(builder, article.find("Abstract"), "Abstract")
     for other in root.iterfind("MedlineCitation/OtherAbstract"):
         _lay_abstract(builder, other, f"Abstract ({other.get('Language', other.get('Type', 'other'))})")
@@ -99,7 +119,7 @@ def _book(root: etree._Element, payload: Payload) -> Document:
     of_book = text_of(book.find("Book/BookTitle"))
     title = text_of(book.find("ArticleTitle")) or of_book
     builder = DocumentBuilder()
-    builder.block(title, "title")
+    builder.block(title, "title", _title_path(book, "ArticleTitle", "Book/BookTitle"))
     _lay_abstract(builder, book.find("Abstract"), "Abstract")
     ids = [*_ids(book.find("ArticleIdList")), *_ids(root.find("PubmedBookData/ArticleIdList"))]
     found = {
@@ -121,6 +141,10 @@ def _book(root: etree._Element, payload: Payload) -> Document:
     )
 
 
+def _title_path(record: etree._Element, *names: str) -> str:
+    return next((path_of(node) for name in names if (node := record.find(name)) is not None and text_of(node)), "")
+
+
 def _lay_abstract(builder: DocumentBuilder, abstract: etree._Element | None, heading: str) -> None:
     if abstract is None:
         return
@@ -130,11 +154,11 @@ def _lay_abstract(builder: DocumentBuilder, abstract: etree._Element | None, hea
         if not text:
             continue
         if label and label.upper() != "UNLABELLED":
-            builder.section(label.capitalize() if label.isupper() else label, (heading,))
+            builder.section(label.capitalize() if label.isupper() else label, (heading,), pointer=path_of(part))
         elif not opened:
-            builder.section(heading)
+            builder.section(heading, pointer=path_of(abstract))
         opened = True
-        builder.block(text)
+        builder.block(text, pointer=path_of(part))
 
 
 def _facts(root: etree._Element) -> Iterator[Fact]:
@@ -152,6 +176,9 @@ def _facts(root: etree._Element) -> Iterator[Fact]:
             yield from _named("has_chemical", "chemical", substance, *ids)
     yield from _types(root)
     yield from _keywords(citation)
+    yield from _grants(citation)
+    yield from _registrations(citation)
+    yield from _corrections(citation)
     yield from _references(root)
 
 
@@ -191,6 +218,38 @@ def _references(root: etree._Element) -> Iterator[Fact]:
         yield from _cites(reference, ids, text_of(reference.find("Citation")))
     for node in root.iterfind("MedlineCitation/CommentsCorrectionsList/CommentsCorrections[@RefType='Cites']"):
         yield from _cites(node, [pmid_id(text_of(node.find("PMID")))], text_of(node.find("RefSource")))
+
+
+def _grants(citation: etree._Element) -> Iterator[Fact]:
+    for grant in citation.iterfind("Article/GrantList/Grant"):
+        agency, number = text_of(grant.find("Agency")), text_of(grant.find("GrantID"))
+        if agency:
+            words = f"{agency}, grant {number}" if number else agency
+            yield fact("funded_by", "organization", agency, pointer=path_of(grant), evidence=words)
+
+
+def _registrations(citation: etree._Element) -> Iterator[Fact]:
+    """Give the trials that the citation reports on, as its data bank list names them."""
+    for number in citation.iterfind("Article/DataBankList/DataBank/AccessionNumberList/AccessionNumber"):
+        if ident := nct_id(text_of(number)):
+            yield fact("reports_on", "trial", text_of(number), pointer=path_of(number), identifiers=[ident])
+
+
+def _corrections(citation: etree._Element) -> Iterator[Fact]:
+    for node in citation.iterfind("CommentsCorrectionsList/CommentsCorrections"):
+        predicate = CORRECTIONS.get(node.get("RefType", ""))
+        if predicate and (other := pmid_id(text_of(node.find("PMID")))):
+            name = text_of(node.find("RefSource")) or other
+            yield fact(predicate, "article", name, pointer=path_of(node), identifiers=[other])
+
+
+def _is_retracted(root: etree._Element) -> bool:
+    types = root.iterfind("MedlineCitation/Article/PublicationTypeList/PublicationType")
+    marked = any(node.get("UI") == RETRACTED[0] or text_of(node) == RETRACTED[1] for node in types)
+    return (
+        marked
+        or root.find("MedlineCitation/CommentsCorrectionsList/CommentsCorrections[@RefType='RetractionIn']") is not None
+    )
 
 
 def _cites(node: etree._Element, ids: list[str], evidence: str) -> Iterator[Fact]:
@@ -251,7 +310,10 @@ def _metadata(root: etree._Element, article: etree._Element) -> dict[str, Any]:
             "ui": node.get("UI", ""),
             "name": text_of(node),
             "major": node.get("MajorTopicYN") == "Y" or any(q.get("MajorTopicYN") == "Y" for q in qualifiers),
-            "qualifiers": [text_of(qualifier) for qualifier in qualifiers],
+            "qualifiers": [
+                {"ui": one.get("UI", ""), "name": text_of(one), "major": one.get("MajorTopicYN") == "Y"}
+                for one in qualifiers
+            ],
         }
         for heading in root.iterfind("MedlineCitation/MeshHeadingList/MeshHeading")
         if (node := heading.find("DescriptorName")) is not None
@@ -272,5 +334,19 @@ def _metadata(root: etree._Element, article: etree._Element) -> dict[str, Any]:
         "authors": _authors(article),
         "mesh": headings,
         "corrections": corrections,
+        "retracted": _is_retracted(root),
+        "grants": [
+            {
+                "id": text_of(one.find("GrantID")),
+                "agency": text_of(one.find("Agency")),
+                "country": text_of(one.find("Country")),
+            }
+            for one in article.iterfind("GrantList/Grant")
+        ],
+        "databanks": [
+            {"name": text_of(bank.find("DataBankName")), "ids": [text_of(one) for one in bank.iter("AccessionNumber")]}
+            for bank in article.iterfind("DataBankList/DataBank")
+        ],
+        "conflicts": text_of(root.find("MedlineCitation/CoiStatement")),
     }
     return {key: value for key, value in found.items() if value}

@@ -1,12 +1,11 @@
-"""Plain text and Markdown files: the last resort, by the file's ending."""
+"""Plain text files: the last resort, by the file's ending."""
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, ClassVar
 
 from medical_kg import ItemRejected
-from medical_kg.documents.build import DocumentBuilder, split_paragraphs
+from medical_kg.documents.build import DocumentBuilder, numbered_paragraphs
 from medical_kg.formats.base import refusals_name
 from medical_kg.formats.contract import Format, RawRecord, file_id, read_all
 
@@ -17,17 +16,16 @@ if TYPE_CHECKING:
     from medical_kg.documents.records import Payload
     from medical_kg.formats.contract import BadRecord, Readable
 
-SUFFIXES = (".txt", ".text", ".md", ".markdown")
+SUFFIXES = (".txt", ".text")
 MAX_TEXT_BYTES = 64 * 1024 * 1024
 MAX_TITLE_CHARACTERS = 200
-HEADING = re.compile(r"#{1,6}\s+(.+)")
 
 
 class TextFormat(Format):
-    """One document per file, one block per paragraph; a Markdown heading on a line of its own opens a section."""
+    """One document per file, one block per paragraph; each points at its first line."""
 
     name: ClassVar[str] = "text"
-    media_types: ClassVar[tuple[str, ...]] = ("text/plain", "text/markdown")
+    media_types: ClassVar[tuple[str, ...]] = ("text/plain",)
     last_resort: ClassVar[bool] = True
 
     def sniff(self, head: bytes, filename: str) -> bool:
@@ -40,31 +38,27 @@ class TextFormat(Format):
         content, broken = read_all(stream, MAX_TEXT_BYTES)
         if broken is not None:
             raise broken
-        if not _decode(content).strip():
+        if not decode_text(content).strip():
             raise ItemRejected("the file holds no text")
         yield RawRecord(file_id(name), content)
 
     def parse(self, payload: Payload) -> Document:
         """Read the text; its title is the first line when that stands alone, else the file's name."""
         with refusals_name(payload):
-            paragraphs = split_paragraphs(_decode(payload.content))
+            paragraphs = numbered_paragraphs(decode_text(payload.content))
             if not paragraphs:
                 raise ItemRejected("the file holds no text")
             return _document(paragraphs, payload)
 
 
-def _document(paragraphs: list[str], payload: Payload) -> Document:
+def _document(paragraphs: list[tuple[int, str]], payload: Payload) -> Document:
     builder = DocumentBuilder()
-    first = HEADING.sub(r"\1", paragraphs[0])
+    line, first = paragraphs[0]
     is_title = "\n" not in first and len(first) <= MAX_TITLE_CHARACTERS
     if is_title:
-        builder.block(first, "title")
-    for paragraph in paragraphs[1:] if is_title else paragraphs:
-        heading = HEADING.fullmatch(paragraph)
-        if heading:
-            builder.section(heading.group(1))
-        else:
-            builder.block(paragraph)
+        builder.block(first, "title", f"line={line}")
+    for line, paragraph in paragraphs[1:] if is_title else paragraphs:
+        builder.block(paragraph, pointer=f"line={line}")
     return builder.build(
         id=payload.id,
         root=payload.id,
@@ -74,7 +68,12 @@ def _document(paragraphs: list[str], payload: Payload) -> Document:
     )
 
 
-def _decode(content: bytes) -> str:
+def decode_text(content: bytes) -> str:
+    """Return the text of a file in UTF-8, or in UTF-16 with its mark.
+
+    Raises:
+        ItemRejected: it is in neither; the message names the first wrong byte.
+    """
     encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         return content.decode(encoding)
