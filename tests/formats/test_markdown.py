@@ -10,7 +10,6 @@ from medical_kg import ItemRejected
 from medical_kg.documents.ir import Document, Provenance
 from medical_kg.documents.records import Payload
 from medical_kg.documents.validate import findings
-from medical_kg.formats import markdown
 from medical_kg.formats.contract import RawRecord
 from medical_kg.formats.markdown import MarkdownFormat
 
@@ -85,22 +84,8 @@ def test_a_file_without_words_is_refused(content: str) -> None:
         parse(content)
 
 
-def test_a_file_is_one_record(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The record is named after the file; a blank or too large file is refused."""
+@pytest.mark.parametrize(("name", "recognised"), [("a.MD", True), ("b.markdown.gz", True), ("c.txt", False)])
+def test_sniff_by_ending(name: str, recognised: bool) -> None:  # noqa: FBT001  # the expected verdict
+    """Only the file's name tells Markdown; records are those of text files."""
+    assert FORMAT.sniff(b"anything", name) is recognised
     assert list(FORMAT.records(io.BytesIO(b"x"), "a/b.md")) == [RawRecord("file:a/b.md", b"x")]
-    with pytest.raises(ItemRejected, match="holds no text"):
-        list(FORMAT.records(io.BytesIO(b"\n"), "a.md"))
-    monkeypatch.setattr(markdown, "MAX_MARKDOWN_BYTES", 3)
-    with pytest.raises(ItemRejected, match="more than 3 bytes"):
-        list(FORMAT.records(io.BytesIO(b"long"), "a.md"))
-
-
-def test_a_break_of_the_stream_is_told() -> None:
-    """Half a text is no text."""
-
-    class Broken:
-        def read(self, size: int, /) -> bytes:
-            raise ItemRejected("cut off")
-
-    with pytest.raises(ItemRejected, match="cut off"):
-        list(FORMAT.records(Broken(), "a.md"))

@@ -10,7 +10,6 @@ from medical_kg import ItemRejected
 from medical_kg.documents.ir import Document, Provenance
 from medical_kg.documents.records import Payload
 from medical_kg.documents.validate import findings
-from medical_kg.formats import text
 from medical_kg.formats.contract import RawRecord
 from medical_kg.formats.text import TextFormat
 
@@ -68,7 +67,7 @@ def test_what_cannot_be_decoded_is_refused(content: bytes, reason: str) -> None:
 def test_a_file_is_one_record(monkeypatch: pytest.MonkeyPatch) -> None:
     """The record is named after the file; a file too large for one text is refused."""
     assert list(FORMAT.records(io.BytesIO(b"x"), "a/b.txt")) == [RawRecord("file:a/b.txt", b"x")]
-    monkeypatch.setattr(text, "MAX_TEXT_BYTES", 3)
+    monkeypatch.setattr(TextFormat, "max_bytes", 3)
     with pytest.raises(ItemRejected, match="more than 3 bytes"):
         list(FORMAT.records(io.BytesIO(b"long"), "a.txt"))
 

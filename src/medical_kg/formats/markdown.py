@@ -12,44 +12,27 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from medical_kg import ItemRejected
 from medical_kg.documents.build import DocumentBuilder, squeeze
 from medical_kg.formats.base import refusals_name
-from medical_kg.formats.contract import Format, RawRecord, file_id, read_all
-from medical_kg.formats.text import decode_text
+from medical_kg.formats.text import TextFormat, decode_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from medical_kg.documents.ir import Document
     from medical_kg.documents.records import Payload
-    from medical_kg.formats.contract import BadRecord, Readable
 
-SUFFIXES = (".md", ".markdown")
-MAX_MARKDOWN_BYTES = 16 * 1024 * 1024
 FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?\n)(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
 FIELD = re.compile(r"^(\w+):[ \t]*(.+?)[ \t]*$", re.MULTILINE)
 COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 TAG = re.compile(r"</?[A-Za-z][^>]*>")
 
 
-class MarkdownFormat(Format):
+class MarkdownFormat(TextFormat):
     """One document per file; its title is that of the front matter, else the first heading, else the file's name."""
 
     name: ClassVar[str] = "markdown"
     media_types: ClassVar[tuple[str, ...]] = ("text/markdown",)
-    last_resort: ClassVar[bool] = True
-
-    def sniff(self, head: bytes, filename: str) -> bool:
-        """Whether the file's name ends like a Markdown file's (".gz" behind it is ignored)."""
-        del head
-        return filename.lower().removesuffix(".gz").endswith(SUFFIXES)
-
-    def records(self, stream: Readable, name: str) -> Iterator[RawRecord | BadRecord]:
-        """Give the file as one record; text that cannot be decoded or is blank is refused."""
-        content, broken = read_all(stream, MAX_MARKDOWN_BYTES)
-        if broken is not None:
-            raise broken
-        if not decode_text(content).strip():
-            raise ItemRejected("the file holds no text")
-        yield RawRecord(file_id(name), content)
+    suffixes: ClassVar[tuple[str, ...]] = (".md", ".markdown")
+    max_bytes: ClassVar[int] = 16 * 1024 * 1024
 
     def parse(self, payload: Payload) -> Document:
         """Read the text; a file with nothing but comments or markup is refused."""

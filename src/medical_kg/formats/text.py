@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from medical_kg.documents.records import Payload
     from medical_kg.formats.contract import BadRecord, Readable
 
-SUFFIXES = (".txt", ".text")
-MAX_TEXT_BYTES = 64 * 1024 * 1024
 MAX_TITLE_CHARACTERS = 200
 
 
@@ -27,15 +25,17 @@ class TextFormat(Format):
     name: ClassVar[str] = "text"
     media_types: ClassVar[tuple[str, ...]] = ("text/plain",)
     last_resort: ClassVar[bool] = True
+    suffixes: ClassVar[tuple[str, ...]] = (".txt", ".text")
+    max_bytes: ClassVar[int] = 64 * 1024 * 1024
 
     def sniff(self, head: bytes, filename: str) -> bool:
-        """Whether the file's name ends like a text file's (".gz" behind it is ignored)."""
+        """Whether the file's name ends like one of its files' (".gz" behind it is ignored)."""
         del head
-        return filename.lower().removesuffix(".gz").endswith(SUFFIXES)
+        return filename.lower().removesuffix(".gz").endswith(self.suffixes)
 
     def records(self, stream: Readable, name: str) -> Iterator[RawRecord | BadRecord]:
         """Give the file as one record; text that cannot be decoded or is blank is refused."""
-        content, broken = read_all(stream, MAX_TEXT_BYTES)
+        content, broken = read_all(stream, self.max_bytes)
         if broken is not None:
             raise broken
         if not decode_text(content).strip():
