@@ -26,6 +26,7 @@ PACK = (
     "commands",
     "documents",
     "embedders",
+    "evaluation",
     "extraction",
     "formats",
     "pipelines",

@@ -6,7 +6,7 @@ import logging
 import os
 import shlex
 import sys
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -87,6 +87,12 @@ class State:
     def plugins(self) -> Installation:
         """What is installed behind every door."""
         return self.place.installation
+
+    def run_in_memory(self, pipeline: str, input: str, keys: Collection[str]) -> Mapping[str, list[Any]]:  # noqa: A002  # the contract's word
+        """Run a pipeline over an input, keep nothing of the run, and return what these keys hold."""
+        from medical_kg.cli.memory import run_in_memory
+
+        return run_in_memory(self, pipeline, input, keys)
 
     def command(self, *words: str) -> str:
         """Return a command of ours as it would be typed, for the same workspace."""

@@ -6,9 +6,11 @@ An entry point names a ``typer.Typer``; it becomes ``medical-kg NAME``. Commands
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     import typer
     from rich.console import Console
 
@@ -28,6 +30,14 @@ class CommandContext(Protocol):
     @property
     def plugins(self) -> Plugins:
         """What is installed behind every door."""
+
+    def run_in_memory(self, pipeline: str, input: str, keys: Collection[str]) -> Mapping[str, list[Any]]:  # noqa: A002  # the word of the command line
+        """Run a pipeline (by name or path) over an input, keep nothing of the run, and return what these keys hold.
+
+        Raises:
+            PipelineNotFound, PipelineInvalid: there is no such pipeline, or it does not pass the check.
+            RunFailed: a stage failed, or an item could not be processed; the message names the first.
+        """
 
 
 def context_of(ctx: typer.Context) -> CommandContext:

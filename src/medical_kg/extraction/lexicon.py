@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from medical_kg.extraction.automaton import Automaton, AutomatonBuilder
 from medical_kg.extraction.forms import forms
+from medical_kg.extraction.naming import normal_identifier
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -96,21 +97,15 @@ def build(vocabularies: Iterable[Vocabulary]) -> Lexicon:
     for vocabulary in vocabularies:
         terms = [(term, kind) for term, kind in _kept(vocabulary) if kind]
         shared = Counter(
-            one for term, _ in terms for one in map(normal, term.xrefs) if one.startswith(f"{NODE_PREFIX}:")
+            one for term, _ in terms for one in map(normal_identifier, term.xrefs) if one.startswith(f"{NODE_PREFIX}:")
         )
         for term, kind in terms:
             lexicon.add(term, kind, _identifiers(term, shared))
     return lexicon.build()
 
 
-def normal(identifier: str) -> str:
-    """Return a CURIE with its prefix in lower case."""
-    prefix, colon, rest = identifier.strip().partition(":")
-    return f"{prefix.lower()}:{rest.strip()}" if colon else prefix
-
-
 def _identifiers(term: Term, shared: Counter[str]) -> tuple[str, ...]:
-    own, others = normal(term.id), [normal(one) for one in term.xrefs]
+    own, others = normal_identifier(term.id), [normal_identifier(one) for one in term.xrefs]
     nodes = [one for one in others if one.startswith(f"{NODE_PREFIX}:")]
     first = nodes if len(nodes) == 1 and shared[nodes[0]] == 1 else []
     return tuple(dict.fromkeys([*first, own, *others]))
