@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from medical_kg.documents.ir import Block, Document, Provenance, Section
 from medical_kg.documents.records import Chunk
 from medical_kg.embedders.hashing import HashingEmbedder
+from medical_kg.embedders.minilm import MiniLmEmbedder
 from medical_kg.orchestration.contract.errors import UsageError
 from medical_kg.stages.chunk import ChunkStage
 from medical_kg.testing import run_stage
@@ -32,7 +33,8 @@ def document(*sections: tuple[str, list[str]], between: str = "\n\n") -> Documen
 
 
 def chunks_of(doc: Document, **config: Any) -> list[Chunk]:
-    result = run_stage(ChunkStage, {"embedder": "hashing", "max_tokens": 16, **config}, documents=[doc])
+    config = {"embedder": "hashing", "max_tokens": 16, "context": "none", **config}
+    result = run_stage(ChunkStage, config, documents=[doc])
     assert result.dead_letters == ()
     found: list[Chunk] = result.output["chunks"]
     return found
@@ -49,6 +51,72 @@ def test_chunks_reproduce_the_text_within_sections() -> None:
     assert all(doc.text[chunk.start : chunk.end] == chunk.text for chunk in chunks)
     assert {(chunk.root, chunk.document) for chunk in chunks} == {("root:1", "doc:1")}
     assert [chunk.tokens for chunk in chunks] == [7, 2]
+
+
+def test_headings_are_context() -> None:
+    """The title and the headings above that a chunk does not begin with are given beside it, and counted."""
+    doc = document(("Design", ["One two three four five six seven.", "Eight nine ten eleven twelve."]))
+    section = doc.sections[0].model_copy(update={"path": ("Methods",)})
+    doc = doc.model_copy(update={"sections": (section,), "title": "On rest"})
+    chunks = chunks_of(doc, context="headings", max_tokens=32)
+    assert [(chunk.context, chunk.tokens) for chunk in chunks] == [("On rest > Methods > Design", 20)]
+    assert chunks[0].in_context == f"On rest > Methods > Design\n{chunks[0].text}"
+    # A quarter of the chunk at most: the headings between go first, then the nearest.
+    assert {chunk.context for chunk in chunks_of(doc, context="headings", max_tokens=20)} == {"On rest > Design"}
+    assert {chunk.context for chunk in chunks_of(doc, context="headings", max_tokens=16)} == {"On rest > Design"}
+
+
+def test_a_heading_in_the_text_is_not_said_twice() -> None:
+    """The first chunk of a section begins with its heading; the others need it told."""
+    doc = document(("Design", ["Design", "One two three four five six seven eight nine.", "One two three four five."]))
+    chunks = chunks_of(doc, context="headings")
+    assert [(chunk.text[:6], chunk.context) for chunk in chunks] == [("Design", "T"), ("One tw", "T > Design")]
+
+
+TABLE = "a | 1\nb | 2\nc | 3"
+
+
+def with_table(before: str, table: str, after: str) -> Document:
+    doc = document(("", [before, table, after]))
+    first, middle, last = doc.sections[0].blocks
+    section = doc.sections[0].model_copy(update={"blocks": (first, middle.model_copy(update={"kind": "table"}), last)})
+    return doc.model_copy(update={"sections": (section,)})
+
+
+@pytest.mark.parametrize("strategy", ["sentence", "section"])
+@pytest.mark.parametrize("overlap", [0, 8])
+def test_a_table_is_kept_whole_where_it_fits(strategy: str, overlap: int) -> None:
+    """It goes to the next chunk rather than being torn, whatever the chunks share."""
+    before = "One two three. Four five six seven. Eight nine ten."
+    chunks = chunks_of(with_table(before, TABLE, "End."), strategy=strategy, overlap=overlap)
+    assert sum(TABLE in chunk.text for chunk in chunks) == 1
+    assert not any("a | 1" in chunk.text and "c | 3" not in chunk.text for chunk in chunks)
+
+
+def test_a_long_table_is_cut_between_rows() -> None:
+    """A row is torn only where it alone is too long."""
+    rows = [f"row{number} | {number} | {number}" for number in range(9)]
+    chunks = chunks_of(with_table("Before it.", "\n".join(rows), "End."))
+    found = [line for chunk in chunks for line in chunk.text.splitlines() if line.startswith("row")]
+    assert found == rows
+
+
+def test_sections_are_kept_whole_then_paragraphs() -> None:
+    """By section, a chunk ends at the end of a paragraph; by sentence, wherever one more sentence fits."""
+    doc = document(
+        ("A", ["One two. Three four.", "Five six seven. Eight nine. Ten eleven. Twelve."]), ("B", ["Short."])
+    )
+    by_section = [chunk.text for chunk in chunks_of(doc, strategy="section")]
+    assert by_section == ["One two. Three four.", "Five six seven. Eight nine. Ten eleven. Twelve.", "Short."]
+    assert chunks_of(doc)[0].text == "One two. Three four.\n\nFive six seven. Eight nine. Ten eleven."
+    assert len(chunks_of(doc, strategy="section", max_tokens=64)) == 2
+
+
+def test_fixed_chunks_are_equally_long() -> None:
+    """Sections and sentences are no borders; each chunk is named after the section it begins in."""
+    doc = document(("A", [" ".join(["word."] * 10)]), ("B", [" ".join(["word."] * 10)]))
+    chunks = chunks_of(doc, strategy="fixed")
+    assert [(chunk.section, chunk.tokens) for chunk in chunks] == [("A", 16), ("A", 16), ("B", 8)]
 
 
 def test_section_titles_carry_the_path_above() -> None:
@@ -139,6 +207,7 @@ def test_work_grows_with_the_text_and_no_faster() -> None:
     assert work(8000) <= 8 * work(1000)
 
 
+TOKENIZERS = {"hashing": HashingEmbedder, "minilm": MiniLmEmbedder}
 WORDS = st.sampled_from(["alpha", "Beta.", "3.5", "e.g.", "E. coli", "x-ray", "naïve", "\u200b", "pneumonoultramicro"])
 
 
@@ -148,20 +217,25 @@ WORDS = st.sampled_from(["alpha", "Beta.", "3.5", "e.g.", "E. coli", "x-ray", "n
     st.integers(16, 40),
     st.integers(0, 8),
     st.sampled_from(["hashing", "minilm"]),
+    st.sampled_from(["sentence", "section", "fixed"]),
+    st.sampled_from(["none", "headings"]),
 )
-def test_any_document_is_covered_within_the_budget(
-    sections: list[list[str]], budget: int, overlap: int, embedder: str
+def test_any_document_is_covered_within_the_budget(  # one argument per thing that varies
+    sections: list[list[str]], budget: int, overlap: int, embedder: str, strategy: str, context: str
 ) -> None:
     """For any document: spans reproduce the text, none is above the budget, nothing but white space is left out."""
     if embedder == "minilm":
         pytest.importorskip("tokenizers")
     doc = document(*((f"S{number}", paragraphs) for number, paragraphs in enumerate(sections)))
-    chunks = chunks_of(doc, max_tokens=budget, overlap=overlap, embedder=embedder)
+    config = {"max_tokens": budget, "overlap": overlap, "embedder": embedder, "strategy": strategy, "context": context}
+    chunks = chunks_of(doc, **config)
     assert all(doc.text[chunk.start : chunk.end] == chunk.text for chunk in chunks)
     assert all(0 <= chunk.tokens <= budget for chunk in chunks)
     covered = {at for chunk in chunks for at in range(chunk.start, chunk.end)}
     assert all(at in covered or char.isspace() for at, char in enumerate(doc.text))
     assert [chunk.id for chunk in chunks] == [f"doc:1#{number}" for number in range(len(chunks))]
-    assert chunks == chunks_of(doc, max_tokens=budget, overlap=overlap, embedder=embedder)
+    assert chunks == chunks_of(doc, **config)
+    count = TOKENIZERS[embedder]().token_offsets
+    assert [len(count(chunk.in_context)) for chunk in chunks] == [chunk.tokens for chunk in chunks]
     if overlap == 0:
         assert "".join("".join(chunk.text.split()) for chunk in chunks) == "".join(doc.text.split())

@@ -41,7 +41,8 @@ class DownloadedFile(Record):
 class Chunk(Record):
     """A span of a document's text, small enough for the embedder: ``document.text[start:end] == text``.
 
-    ``tokens`` is its length as the chunker counted it.
+    ``section`` names the section with those it stands in. ``context`` holds the headings above that are not in the text,
+    for whoever reads the chunk alone, such as an embedder; ``tokens`` counts text and context, by the embedder's tokens.
     """
 
     id: str
@@ -53,6 +54,12 @@ class Chunk(Record):
     section: str
     text: str
     tokens: int
+    context: str = ""
+
+    @property
+    def in_context(self) -> str:
+        """The text with its context on a line before it."""
+        return f"{self.context}\n{self.text}" if self.context else self.text
 
 
 class EmbedderIdentity(Record):

@@ -1,4 +1,4 @@
-"""Packs the tokens of a text into spans of a bounded number of tokens, cut at sentence starts where there are any."""
+"""Packs the tokens of a text into spans of a bounded number of tokens, cut at borders where there are any."""
 
 from __future__ import annotations
 
@@ -23,23 +23,32 @@ class Span(NamedTuple):
     tokens: int
 
 
-def pack(
-    text: str, token_offsets: TokenOffsets, sentence_starts: Iterable[int], budget: int, overlap: int = 0
+def pack(  # a text, its tokens, two kinds of borders, two limits
+    text: str,
+    token_offsets: TokenOffsets,
+    borders: Iterable[int],
+    budget: int,
+    overlap: int = 0,
+    minor_borders: Iterable[int] = (),
 ) -> Iterator[Span]:
     """Yield spans of at most ``budget`` tokens that together hold every character that is not white space.
 
-    A span ends before the last sentence that does not fit any more; where one sentence is longer than the budget, at
-    white space, else beside a punctuation mark, else between two tokens. Tokens that share a character stay together,
+    Borders are places where something begins that is best kept whole, such as a sentence. A span ends at the last
+    border that fits; where there is none, at the last minor border (a row of a table that is too long), else at white
+    space, else beside a punctuation mark, else between two tokens. Tokens that share a character stay together,
     so a single character worth more tokens than the budget makes a span of its own. A token of more than 100 characters
     (a word the model does not know, a sequence, a picture in base64) counts as one for every 16. With ``overlap`` a span
     begins up to that many tokens before the end of the one before it, at a sentence or a word. Linear in the text.
     """
-    units = _Units(text, token_offsets(text), sentence_starts)
+    units = _Units(text, token_offsets(text), borders, minor_borders)
     begin = done = 0
     while done < units.count:
         end = units.end_of(begin, done, budget)
-        if end <= done:
-            begin, end = done, units.end_of(done, done, budget)
+        if end <= done or (begin < done and not units.is_border(end)):
+            # What is shared with the span before must not cost the next sentence or table its wholeness.
+            alone = units.end_of(done, done, budget)
+            if end <= done or units.is_border(alone):
+                begin, end = done, alone
         tokens, end = _recounted(units, token_offsets, begin, end, budget)
         yield from units.span(begin, end, tokens)
         begin, done = units.overlapping(begin, end, overlap), end
@@ -61,8 +70,10 @@ def _recounted(units: _Units, token_offsets: TokenOffsets, begin: int, end: int,
 class _Units:
     """The tokens of a text, those that share characters taken together; positions are numbers of units."""
 
-    def __init__(self, text: str, offsets: Iterable[tuple[int, int]], sentence_starts: Iterable[int]) -> None:
-        """Group the tokens and find where sentences begin among them."""
+    def __init__(
+        self, text: str, offsets: Iterable[tuple[int, int]], borders: Iterable[int], minor_borders: Iterable[int] = ()
+    ) -> None:
+        """Group the tokens and find where the borders are among them."""
         self.text = text
         self.starts: list[int] = []
         self.ends: list[int] = []
@@ -78,7 +89,8 @@ class _Units:
             if self.ends:
                 self.before[-1] += 1
         self.count = len(self.starts)
-        self.sentences = sorted({bisect_left(self.starts, start) for start in sentence_starts})
+        self.borders = sorted({bisect_left(self.starts, start) for start in borders})
+        self.minor = sorted({bisect_left(self.starts, start) for start in minor_borders})
 
     def _in_parts(self, offsets: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
         for start, end in offsets:
@@ -97,21 +109,28 @@ class _Units:
         last = max(bisect_right(self.before, self.before[begin] + budget) - 1, begin + 1)
         if last >= self.count:
             return self.count
-        sentence = bisect_right(self.sentences, last) - 1
-        if sentence >= 0 and self.sentences[sentence] > done:
-            return self.sentences[sentence]
+        for borders in (self.borders, self.minor):
+            at = bisect_right(borders, last) - 1
+            if at >= 0 and borders[at] > done:
+                return borders[at]
         for fits in (self.at_space, self._at_mark):
             for end in range(last, done, -1):
                 if fits(end):
                     return end
         return last
 
+    def is_border(self, unit: int) -> bool:
+        """Whether a sentence, or whatever the borders mark, begins or the text ends here."""
+        at = bisect_left(self.borders, unit)
+        return unit >= self.count or (at < len(self.borders) and self.borders[at] == unit)
+
     def overlapping(self, begin: int, end: int, overlap: int) -> int:
         """Return where the span after ``begin``-``end`` begins to share up to ``overlap`` tokens with it."""
         first = max(bisect_left(self.before, self.before[end] - overlap), begin + 1)
-        sentence = bisect_left(self.sentences, first)
-        if sentence < len(self.sentences) and self.sentences[sentence] < end:
-            return self.sentences[sentence]
+        for borders in (self.borders, self.minor):
+            at = bisect_left(borders, first)
+            if at < len(borders) and borders[at] < end:
+                return borders[at]
         return next((unit for unit in range(first, end) if self.at_space(unit)), end)
 
     def at_space(self, unit: int) -> bool:

@@ -1,14 +1,15 @@
-"""``chunk``: cuts documents into spans that fit the embedder, at sentence ends where there are any.
+"""``chunk``: cuts documents into spans that fit the embedder.
 
 A document's sections are tokenised once each and cut between tokens: at the last sentence end that fits, else at white
-space, else between a word and a punctuation mark, else between tokens. The embedder's own tokens are counted, so no
-chunk is longer than its budget.
+space, else between a word and a punctuation mark, else between tokens. A table is kept whole where it fits, and cut between
+rows where it does not. The embedder's own tokens are counted, those of the headings put before the text too, so no chunk is
+longer than its budget.
 """
 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
@@ -22,17 +23,29 @@ from medical_kg.orchestration.contract.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from medical_kg.documents.ir import Document, Section
+    from medical_kg.documents.ir import Block, Document, Section
+
+CONTEXT_SHARE = 4
+"""Headings may take one part in so many of a chunk's tokens."""
+ARROW = " > "
 
 
 class ChunkConfig(Model):
-    """Config of ``chunk``: whose tokens are counted, how many make a chunk, how many it shares with the one before."""
+    """Config of ``chunk``: where to cut, whose tokens are counted, how many make a chunk and are shared by two."""
 
+    strategy: Literal["sentence", "section", "fixed"] = Field(
+        default="sentence",
+        description="sentence: as many whole sentences of a section as fit; section: whole sections, else whole "
+        "paragraphs, else whole sentences; fixed: the same number of tokens each, across sections",
+    )
+    context: Literal["headings", "none"] = Field(
+        default="headings", description="whether the headings above a chunk are put before it for the embedder"
+    )
     embedder: Annotated[str, PluginName("medical_kg.embedders")] = Field(
         default="minilm", description="whose tokens are counted"
     )
     options: dict[str, Any] = Field(default_factory=dict, description="the embedder's own options")
-    max_tokens: int = Field(default=200, ge=16, description="tokens of a chunk, at most")
+    max_tokens: int = Field(default=200, ge=16, description="tokens of a chunk with its headings, at most")
     overlap: int = Field(default=0, ge=0, description="tokens repeated from the end of the chunk before")
 
     @model_validator(mode="after")
@@ -48,7 +61,7 @@ class ChunkStage(Stage[ChunkConfig]):
 
     metadata = StageMetadata(
         stage_type="chunk",
-        version="1.0.0",
+        version="1.1.0",
         description="Cuts documents into spans that fit the embedder, at sentence ends where possible.",
         reads=(DOCUMENTS,),
         writes=(CHUNKS,),
@@ -76,27 +89,50 @@ class ChunkStage(Stage[ChunkConfig]):
     def process(self, ctx: StageContext, item: Document, **reads: Any) -> list[Chunk]:
         """Return the document's chunks in reading order."""
         del ctx, reads
+        regions = _regions(item)
+        whole = [_joined(regions)] if self.config.strategy == "fixed" else regions
         chunks: list[Chunk] = []
-        for region in _regions(item):
-            for start, end, tokens in self._cut(item, region):
-                chunk = _chunk(item, region.title, len(chunks), (start, end), tokens)
-                chunks.append(chunk)
+        for region in whole:
+            headings = self._headings(item, region)
+            reserved = self._count(headings)
+            for start, end, tokens in self._cut(item, region, reserved):
+                section = _section_at(regions, start)
+                context = _context(headings, item.text[start:end])
+                total = tokens + (reserved if context == ARROW.join(headings) else self._count(context))
+                chunks.append(_chunk(item, section, len(chunks), (start, end), total, context))
         return chunks
 
-    def _cut(self, document: Document, region: _Region) -> Iterator[tuple[int, int, int]]:
+    def _cut(self, document: Document, region: _Region, reserved: int) -> Iterator[tuple[int, int, int]]:
         text = document.text[region.start : region.end]
-        starts = _sentence_starts(text, [start - region.start for start in region.block_starts])
-        for span in pack(text, self._embedder.token_offsets, starts, self.config.max_tokens, self.config.overlap):
+        borders, minor = _borders(text, region, self.config.strategy)
+        budget = self.config.max_tokens - reserved
+        overlap = min(self.config.overlap, budget // 2)
+        for span in pack(text, self._embedder.token_offsets, borders, budget, overlap, minor):
             yield region.start + span.start, region.start + span.end, span.tokens
+
+    def _headings(self, document: Document, region: _Region) -> list[str]:
+        """Return the title and the headings above, as many of the nearest as their share of a chunk has room for."""
+        if self.config.context == "none":
+            return []
+        above = [document.title, *(() if self.config.strategy == "fixed" else region.titles)]
+        headings = list(dict.fromkeys(" ".join(one.split()) for one in above if one.strip()))
+        while headings and self._count(headings) > self.config.max_tokens // CONTEXT_SHARE:
+            # The title says most, then the nearest heading: those between go first.
+            del headings[1 if len(headings) > 2 else -1]  # noqa: PLR2004  # the title, the nearest, and one between
+        return headings
+
+    def _count(self, headings: list[str] | str) -> int:
+        text = headings if isinstance(headings, str) else ARROW.join(headings)
+        return len(self._embedder.token_offsets(text)) if text else 0
 
 
 class _Region(NamedTuple):
     """The part of a document's text that one section takes, up to where the next begins."""
 
-    title: str
+    titles: tuple[str, ...]
     start: int
     end: int
-    block_starts: tuple[int, ...]
+    blocks: tuple[Block, ...]
 
 
 def _regions(document: Document) -> list[_Region]:
@@ -108,26 +144,66 @@ def _regions(document: Document) -> list[_Region]:
     sections = [section for section in document.sections if section.blocks]
     sections.sort(key=lambda section: section.blocks[0].start)
     if not sections:
-        return [_Region("", 0, size, ())]
+        return [_Region((), 0, size, ())]
     borders = [0, *(section.blocks[0].start for section in sections[1:]), size]
     return [
-        _Region(
-            _title(section), start, end, tuple(block.start for block in section.blocks if start <= block.start < end)
-        )
+        _Region(_titles(section), start, end, tuple(block for block in section.blocks if start <= block.start < end))
         for section, (start, end) in zip(sections, pairwise(borders), strict=True)
     ]
 
 
-def _title(section: Section) -> str:
-    return " > ".join(part for part in (*section.path, section.title) if part)
+def _joined(regions: list[_Region]) -> _Region:
+    return _Region((), regions[0].start, regions[-1].end, ())
 
 
-def _sentence_starts(text: str, block_starts: list[int]) -> list[int]:
-    borders = sorted({0, *block_starts, len(text)})
-    return [start for first, last in pairwise(borders) for start, _ in sentences(text, first, last)]
+def _section_at(regions: list[_Region], start: int) -> str:
+    found = next((region for region in regions if region.start <= start < region.end), regions[-1])
+    return ARROW.join(found.titles)
 
 
-def _chunk(document: Document, section: str, ordinal: int, span: tuple[int, int], tokens: int) -> Chunk:
+def _titles(section: Section) -> tuple[str, ...]:
+    return tuple(part for part in (*section.path, section.title) if part)
+
+
+def _borders(text: str, region: _Region, strategy: str) -> tuple[list[int], list[int]]:
+    """Return where a chunk had better end, and where it may end if need be, in the region's text."""
+    if strategy == "fixed":
+        return [], []
+    starts = [block.start - region.start for block in region.blocks]
+    ends = sorted({0, *starts, len(text)})
+    tables = {block.start - region.start for block in region.blocks if block.kind == "table"}
+    whole: list[int] = []
+    rows: list[int] = []
+    for first, last in pairwise(ends):
+        if first in tables:
+            rows += _rows(text, first, last)
+        else:
+            whole += _sentences(text, first, last)
+    return (starts, [*whole, *rows]) if strategy == "section" else ([*starts, *whole], rows)
+
+
+def _sentences(text: str, first: int, last: int) -> Iterator[int]:
+    for start, _ in sentences(text, first, last):
+        yield start
+
+
+def _rows(text: str, first: int, last: int) -> Iterator[int]:
+    start = first
+    while start < last:
+        yield start
+        found = text.find("\n", start, last)
+        start = found + 1 if found >= 0 else last
+
+
+def _context(headings: list[str], text: str) -> str:
+    """Return the headings that the text does not begin with itself."""
+    first = {" ".join(line.split()) for line in text.split("\n\n", 2)[:2]}
+    return ARROW.join(heading for heading in headings if heading not in first)
+
+
+def _chunk(  # one argument per thing known of a chunk
+    document: Document, section: str, ordinal: int, span: tuple[int, int], tokens: int, context: str
+) -> Chunk:
     start, end = span
     return Chunk(
         id=f"{document.id}#{ordinal}",
@@ -139,4 +215,5 @@ def _chunk(document: Document, section: str, ordinal: int, span: tuple[int, int]
         section=section,
         text=document.text[start:end],
         tokens=tokens,
+        context=context,
     )

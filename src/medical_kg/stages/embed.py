@@ -48,7 +48,7 @@ class EmbedStage(Stage[EmbedConfig]):
     def process_many(self, ctx: StageContext, items: Sequence[Chunk], **reads: Any) -> list[Embedding]:
         """Return one embedding per chunk, in order."""
         del ctx, reads
-        vectors = self._embedder.embed_documents([chunk.text for chunk in items])
+        vectors = self._embedder.embed_documents([chunk.in_context for chunk in items])
         identity = self._embedder.identity
         return [
             Embedding(id=chunk.id, root=chunk.root, embedder=identity, vector=vector)

@@ -122,7 +122,8 @@ class SqlIndex:
 
     def chunks(self, document: str) -> list[Chunk]:
         """Return the chunks of the document with this id, in order."""
-        columns = [CHUNKS.c[name] for name in Chunk.model_fields]
+        # The context was for the embedder: the headings stand in the document, and the section's in the chunk's row.
+        columns = [CHUNKS.c[name] for name in Chunk.model_fields if name != "context"]
         query = select(*columns).where(CHUNKS.c.document == document).order_by(CHUNKS.c.root, CHUNKS.c.ordinal)
         with reading(self._engine) as connection:
             return [Chunk.model_validate(row) for row in connection.execute(query).mappings()]

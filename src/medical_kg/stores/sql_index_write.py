@@ -130,4 +130,4 @@ def _identifier_rows(document: Document) -> list[dict[str, str]]:
 
 
 def _chunk_row(chunk: Chunk) -> dict[str, Any]:
-    return {"key": chunk_key(chunk.root, chunk.id), **chunk.model_dump()}
+    return {"key": chunk_key(chunk.root, chunk.id), **chunk.model_dump(exclude={"context"})}
