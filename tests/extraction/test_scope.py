@@ -111,6 +111,18 @@ def test_a_trigger_governs_so_many_words_at_most() -> None:
     assert said(f"[fever] {far} was ruled out") == ["affirmed"]
 
 
+def test_spans_far_apart_are_each_told() -> None:
+    """Scopes open and close along the sentence: one that has ended governs nothing after it, one inside another does."""
+    assert said("no [a] but [b] and no [c]; possible [d], not [e] but [f]") == [
+        "negated",
+        "affirmed",
+        "negated",
+        "hypothetical",
+        "negated",
+        "affirmed",
+    ]
+
+
 def test_only_the_sentence_counts() -> None:
     """A denial in the sentence before says nothing of this one."""
     text = "No fever. Cough."

@@ -107,7 +107,13 @@ class _Defined:
 
     def uses(self, text: str, spans: Iterable[tuple[int, int]], found: Sequence[Found]) -> Iterator[Found]:
         """Yield every place of an abbreviation whose long form is, or ends with, something found."""
-        concepts = {short: concept for short, one in self.shorts.items() if (concept := _meaning(one, found))}
+        by_end: dict[int, Found] = {}
+        for one in found:
+            if one.end not in by_end or one.start < by_end[one.end].start:
+                by_end[one.end] = one
+        concepts = {
+            short: concept for short, one in self.shorts.items() if (concept := _meaning(one, by_end.get(one.long_end)))
+        }
         if not concepts:
             return
         alternatives = "|".join(map(re.escape, sorted(concepts, key=len, reverse=True)))
@@ -117,16 +123,14 @@ class _Defined:
                 yield Found(match.start(), match.end(), concepts[match[1]])
 
 
-def _meaning(definition: Definition, found: Sequence[Found]) -> Concept | None:
+def _meaning(definition: Definition, at_its_end: Found | None) -> Concept | None:
     """Return the concept of a long form: the one it is, or a kind of condition named by it, where one stands at its end."""
-    ends = [one for one in found if one.end == definition.long_end]
-    if not ends:
+    if at_its_end is None:
         return None
-    longest_one = min(ends, key=lambda one: one.start)
-    if longest_one.start <= definition.long_start:
-        return longest_one.concept
-    if longest_one.concept.kind in CONDITIONS:
-        return Concept(longest_one.concept.kind, definition.long, ())
+    if at_its_end.start <= definition.long_start:
+        return at_its_end.concept
+    if at_its_end.concept.kind in CONDITIONS:
+        return Concept(at_its_end.concept.kind, definition.long, ())
     return None
 
 

@@ -41,7 +41,7 @@ CONDITION_FIRST: tuple[tuple[re.Pattern[str], Predicate], ...] = (
 TREATMENT = re.compile(r"\b(?:treatment|therapy|management)\s+of\s+(?:[\w'-]+\s+){0,2}\Z", re.IGNORECASE)
 WITH = re.compile(rf"\s+(?:(?:was|is)\s+)?(?:with|by)\s+{FILLER}\Z", re.IGNORECASE)
 FARTHEST = 80
-"""How many characters may stand between two concepts."""
+"""How many characters may stand between two concepts, and before the first where words before it count."""
 
 
 class Relation(NamedTuple):
@@ -62,7 +62,9 @@ def relations(text: str, sentence: tuple[int, int], found: Sequence[Found]) -> I
             if predicate := _first_that_fits(AGENT_FIRST, between):
                 yield Relation(first, predicate, second)
         elif first.concept.kind in CONDITIONS and second.concept.kind in AGENTS:
-            treated = WITH.match(between) and TREATMENT.search(text, sentence[0], first.start)
+            treated = WITH.match(between) and TREATMENT.search(
+                text, max(sentence[0], first.start - FARTHEST), first.start
+            )
             if predicate := "treats" if treated else _first_that_fits(CONDITION_FIRST, between):
                 yield Relation(second, predicate, first)
 

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 Polarity = Literal["affirmed", "negated", "hypothetical"]
 Role = Literal[
@@ -61,6 +61,8 @@ TRIGGERS: dict[Role, tuple[str, ...]] = {
 }  # fmt: skip
 REACH = 12
 """How many words a trigger governs at most; a list of findings is about as long."""
+FARTHEST = 400
+"""How many characters before a trigger are looked at, so that a sentence without end costs no more than another."""
 EFFECT: dict[Role, Polarity] = {
     "negates what follows": "negated",
     "negates what precedes": "negated",
@@ -90,38 +92,52 @@ class Scope(NamedTuple):
 
 
 def polarities(text: str, sentence: tuple[int, int], spans: Iterable[tuple[int, int]]) -> list[Polarity]:
-    """Return what a sentence says of each span in it; a denial counts before a supposition.
+    """Return what a sentence says of each span in it (in order, not overlapping); a denial counts before a supposition.
 
-    A trigger inside a span is part of a name and governs nothing.
+    A trigger inside a span is part of a name and governs nothing. Linear in the sentence, whatever its length.
     """
     spans = list(spans)
-    found = scopes(text, sentence, spans)
-    return [_said(start, end, found) for start, end in spans]
+    coming = sorted(scopes(text, sentence, spans))
+    open_ones: list[Scope] = []
+    said: list[Polarity] = []
+    at = 0
+    for start, end in spans:
+        while at < len(coming) and coming[at].start <= start:
+            open_ones.append(coming[at])
+            at += 1
+        open_ones = [one for one in open_ones if one.end > start]
+        governing = {one.polarity for one in open_ones if end <= one.end}
+        said.append("negated" if "negated" in governing else "hypothetical" if governing else "affirmed")
+    return said
 
 
 def scopes(text: str, sentence: tuple[int, int], names: Iterable[tuple[int, int]] = ()) -> list[Scope]:
-    """Return the stretches of a sentence that triggers govern."""
-    start, end = sentence
-    names = list(names)
-    found: list[tuple[int, int, Role]] = [
-        (one.start(), one.end(), ROLES[" ".join(one.group().lower().split())])
-        for one in PATTERN.finditer(text, start, end)
-        if not any(first < one.end() and one.start() < last for first, last in names)
-    ]
+    """Return the stretches of a sentence that triggers govern; ``names`` are in order."""
+    found = list(_triggers(text, sentence, list(names)))
     made: list[Scope] = []
-    for number, (first, last, role) in enumerate(found):
+    stop = sentence[1]
+    for start, end, role in reversed(found):
         if role.endswith("follows"):
-            stops = (one for one, _, other in found[number + 1 :] if other == "ends" or other.endswith("precedes"))
-            made.append(Scope(last, _reach_after(text, last, next(stops, end)), EFFECT[role]))
-        elif role.endswith("precedes"):
-            stops = (after for _, after, other in reversed(found[:number]) if other == "ends")
-            made.append(Scope(_reach_before(text, next(stops, start), first), first, EFFECT[role]))
+            made.append(Scope(end, _reach_after(text, end, stop), EFFECT[role]))
+        elif role != "none":
+            stop = start
+    stop = sentence[0]
+    for start, end, role in found:
+        if role.endswith("precedes"):
+            made.append(Scope(_reach_before(text, stop, start), start, EFFECT[role]))
+        elif role == "ends":
+            stop = end
     return made
 
 
-def _said(start: int, end: int, found: Iterable[Scope]) -> Polarity:
-    said = {one.polarity for one in found if one.start <= start and end <= one.end}
-    return "negated" if "negated" in said else "hypothetical" if said else "affirmed"
+def _triggers(text: str, sentence: tuple[int, int], names: list[tuple[int, int]]) -> Iterator[tuple[int, int, Role]]:
+    """Yield the triggers that are not part of a name, in order."""
+    at = 0
+    for match in PATTERN.finditer(text, *sentence):
+        while at < len(names) and names[at][1] <= match.start():
+            at += 1
+        if at == len(names) or names[at][0] >= match.end():
+            yield match.start(), match.end(), ROLES[" ".join(match.group().lower().split())]
 
 
 def _reach_after(text: str, start: int, end: int) -> int:
@@ -129,5 +145,6 @@ def _reach_after(text: str, start: int, end: int) -> int:
 
 
 def _reach_before(text: str, start: int, end: int) -> int:
-    words = [word.start() for word in WORD.finditer(text, start, end)]
-    return words[-REACH] if len(words) > REACH else start
+    begin = max(start, end - FARTHEST)
+    words = [word.start() for word in WORD.finditer(text, begin, end)]
+    return words[-REACH] if len(words) > REACH else begin
