@@ -62,7 +62,7 @@ def test_the_demo_asks_what_the_samples_answer(cli: Cli, here: Path) -> None:
     assert [(answer.exit_code, answer.stderr) for answer in answers] == [(0, "")] * 3
     hits, shown, around = (json.loads(answer.stdout) for answer in answers)
     assert len({hit["document"] for hit in hits}) > 1
-    assert len({edge["root"] for edge in shown["edges"]}) == shown["node"]["roots"] == 4
+    assert len({edge["root"] for edge in shown["edges"]}) == shown["node"]["roots"] == 5
     assert len(around["nodes"]) == 10
 
 
