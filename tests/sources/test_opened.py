@@ -86,7 +86,7 @@ def test_what_cannot_be_opened_is_rejected(tmp_path: Path) -> None:
         (b"", "the file is empty"),
         (b" \r\n", "the file holds only white space"),
         (b"PK\x03\x04", "it is a zip archive; unpack it first"),
-        (b"%PDF-1.7", "it is a PDF, which is read only by a source with the option formats: [pdf]"),
+        (b"%PDF-1.7", "it is a PDF, which is read only by a source with the option formats: [pdf] or native: true"),
         (b"\x00\x01", "no installed format recognises it"),
     ],
 )

@@ -33,12 +33,14 @@ class FilesOptions(SourceOptions):
 
     Attributes:
         formats: only these formats (names behind the door ``medical_kg.formats``). Native ones, such as ``pdf``, are
-            taken only when named.
+            taken only when named, or with ``native``.
+        native: also formats that are read by native code, for pipelines whose ``parse`` runs in an environment.
         glob: only files whose path matches, e.g. ``*.json``.
         max_file_bytes: the most bytes one file may have after unpacking.
     """
 
     formats: tuple[str, ...] = ()
+    native: bool = False
     glob: str | None = None
     max_file_bytes: int = Field(default=2 * GIBIBYTE, ge=1)
 
@@ -213,7 +215,7 @@ class FilesSource(Source):
         for name in names:
             try:
                 found = ctx.plugins.get(FORMATS, name)()
-                if name in self._wanted() or not found.native:
+                if name in self._wanted() or self.options.native or not found.native:
                     loaded[name] = found
             except PluginError as error:
                 if name in self._wanted():

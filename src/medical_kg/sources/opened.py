@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import zlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
@@ -16,9 +17,10 @@ if TYPE_CHECKING:
 
 GZIP_MAGIC = b"\x1f\x8b"
 
+PAGE = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!doctype\s+html|<html)\b", re.IGNORECASE)
 MAGIC = {
     b"PK\x03\x04": "a zip archive; unpack it first",
-    b"%PDF": "a PDF, which is read only by a source with the option formats: [pdf]",
+    b"%PDF": "a PDF, which is read only by a source with the option formats: [pdf] or native: true",
     b"\x28\xb5\x2f\xfd": "Zstandard-compressed; unpack it first",
     b"\xfd7zXZ": "xz-compressed; unpack it first",
     b"BZh": "bzip2-compressed; unpack it first",
@@ -107,5 +109,7 @@ def what_it_is(head: bytes) -> str:
         return "the file is empty"
     if not head.strip(b" \t\r\n"):
         return "the file holds only white space"
+    if PAGE.match(head):
+        return "it is a web page stored under another name, such as a log-in or error page"
     named = next((words for magic, words in MAGIC.items() if head.startswith(magic)), "")
     return f"it is {named}" if named else "no installed format recognises it"

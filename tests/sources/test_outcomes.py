@@ -1,0 +1,123 @@
+"""What becomes of every file of the real data, as a table says that was written from reading the files."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from medical_kg import InputError, ItemRejected
+from medical_kg.documents.ir import Document
+from medical_kg.documents.records import Chunk, Payload
+from medical_kg.documents.validate import findings
+from medical_kg.embedders.minilm import MiniLmEmbedder
+from medical_kg.formats.contract import DOOR, Format
+from medical_kg.stages.chunk import ChunkStage
+from medical_kg.stages.ingest import IngestStage
+from medical_kg.testing import run_stage
+
+TABLE = Path(__file__).resolve().parents[1] / "data" / "outcomes.tsv"
+FORMATS: dict[str, Format] = {entry.name: entry.load()() for entry in entry_points(group=DOOR)}
+WITHOUT_WORDS = {"openalex:W1902610065"}
+"""A work with neither title nor abstract, so nothing to read."""
+
+
+class Outcome(NamedTuple):
+    """What became of a file: the format that read it, its documents, and why what was refused is refused."""
+
+    format: str
+    documents: list[Document]
+    reasons: list[str]
+
+
+def read_one(file: Path) -> Outcome:
+    config = {"adapter": "auto", "options": {"native": True}}
+    try:
+        run = run_stage(IngestStage, config, input={"input": str(file)}, limit=10**6)
+    except InputError as refusal:
+        return Outcome("", [], [str(refusal)])
+    payloads: list[Payload] = run.output["payloads"]
+    reasons = [letter.message for letter in run.dead_letters]
+    documents = []
+    for payload in payloads:
+        try:
+            document = FORMATS[payload.format].parse(payload)
+        except ItemRejected as refusal:
+            reasons.append(str(refusal))
+            continue
+        if document.id not in WITHOUT_WORDS:
+            assert findings(document) == []
+            documents.append(document)
+    return Outcome("/".join({payload.format for payload in payloads}), documents, reasons)
+
+
+def rows() -> Iterator[dict[str, str]]:
+    with TABLE.open(encoding="utf-8", newline="") as stream:
+        yield from csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)
+
+
+def wrong(row: dict[str, str], outcome: Outcome, words: int) -> list[str]:
+    """Return in what a file's outcome is not as the table has it."""
+    found = []
+    if row["outcome"] != "bad" and outcome.format != row["format"]:
+        found.append(f"format {outcome.format!r} instead of {row['format']!r}")
+    if len(outcome.documents) != int(row["documents"]) - words:
+        found.append(f"{len(outcome.documents)} documents instead of {row['documents']}")
+    if row["outcome"] == "good" and outcome.reasons:
+        found.append(f"refused: {outcome.reasons}")
+    if row["outcome"] != "good" and not (outcome.reasons and all(row["reason"] in one for one in outcome.reasons)):
+        found.append(f"reasons {outcome.reasons} instead of {row['reason']!r}")
+    return found
+
+
+def chunks_are_wrong(documents: list[Document], strategy: str, limit: int) -> list[str]:
+    """Return the chunks that do not reproduce the text, are too long, or leave some of it out."""
+    count = MiniLmEmbedder().token_offsets
+    run = run_stage(ChunkStage, {"strategy": strategy, "max_tokens": limit}, documents=documents)
+    assert run.dead_letters == ()
+    by_document: dict[str, list[Chunk]] = {}
+    for chunk in run.output["chunks"]:
+        by_document.setdefault(chunk.document, []).append(chunk)
+    found = []
+    for document in documents:
+        mine = by_document.get(document.id, [])
+        text = document.text
+        found += [one.id for one in mine if text[one.start : one.end] != one.text]
+        found += [one.id for one in mine if not one.tokens == len(count(one.in_context)) <= limit]
+        if "".join("".join(one.text.split()) for one in mine) != "".join(text.split()):
+            found.append(f"{document.id} is not covered")
+    return found
+
+
+@pytest.mark.slow
+def test_every_file_ends_as_the_table_says(shared_data: Path) -> None:
+    """Each good file is read by its format into as many documents, each bad one refused with its reason.
+
+    Every document is sound and points at its places, and its chunks reproduce the text within the limit.
+    """
+    pytest.importorskip("tokenizers")
+    pytest.importorskip("pypdfium2")
+    table = {row["file"]: row for row in rows()}
+    there = {path.relative_to(shared_data).as_posix() for path in shared_data.rglob("*") if path.is_file()}
+    assert set(table) == there
+    problems: dict[str, list[str]] = {}
+    unique: dict[str, Document] = {}
+    for name, row in table.items():
+        if row["outcome"] == "passed over":
+            continue
+        outcome = read_one(shared_data / name)
+        bare = 1 if name == "openalex/utrecht-works-25.json" else 0
+        if found := wrong(row, outcome, bare):
+            problems[name] = found
+        unique.update((document.id, document) for document in outcome.documents)
+        if outcome.format != "pubtator" and not all(block.pointer for one in outcome.documents for block in one.blocks):
+            problems.setdefault(name, []).append("blocks that do not say where they stand")
+    assert problems == {}
+    documents = list(unique.values())
+    assert chunks_are_wrong(documents, "sentence", 200) == []
+    assert chunks_are_wrong(documents[::7], "section", 128) == []
+    assert chunks_are_wrong(documents[::7], "fixed", 64) == []
