@@ -312,6 +312,16 @@ def test_a_pull_keeps_its_time(folder: Path, context: Context) -> None:
         FilesSource({}).pull(ctx, None, 10)
 
 
+def test_native_formats_are_taken_beside_all_else_where_asked(tmp_path: Path, context: Context) -> None:
+    """With ``native`` a PDF is a record like any other; without it the refusal names the way."""
+    (tmp_path / "a.pdf").write_bytes(b"%PDF-1.7")
+    (tmp_path / "b.txt").write_text("Some words.")
+    page = FilesSource({"native": True}).pull(context(tmp_path), None, 10)
+    assert [payload.format for payload in page.output] == ["pdf", "text"]
+    page = FilesSource({}).pull(context(tmp_path), None, 10)
+    assert ["native: true" in one.reason for one in page.rejected] == [True]
+
+
 def test_native_formats_are_taken_only_when_named(tmp_path: Path, context: Context) -> None:
     """A PDF among other files is told for what it is; with the format named, it is given unread."""
     (tmp_path / "a.pdf").write_bytes(b"%PDF-1.7 broken")

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 MAX_PDF_BYTES = 100 * 1024 * 1024
 MAX_CHARACTERS = 20_000_000
 """A long book has two million; more comes of a page that is drawn into itself."""
-MISSING = "reading PDFs needs pypdfium2, which is not installed; install medical-kg[pdf]"
 MARK = b"%PDF-"
 MARK_BYTES = 1024
 """The mark may stand anywhere in so many first bytes (ISO 32000-1, annex H.3.4.1)."""
@@ -59,8 +58,6 @@ class PdfFormat(Format):
 
     def records(self, stream: Readable, name: str) -> Iterator[RawRecord | BadRecord]:
         """Give the file as one record, unread: whether it can be parsed is seen where it does no harm."""
-        if not _has_pdfium():
-            raise ItemRejected(MISSING)
         content, broken = read_all(stream, MAX_PDF_BYTES)
         if broken is not None:
             raise broken
@@ -73,14 +70,14 @@ class PdfFormat(Format):
             ItemRejected: the file is encrypted, damaged, scanned, empty or no PDF; the message says which.
             InputError: pypdfium2 is not installed.
         """
-        if not _has_pdfium():
-            raise InputError(MISSING)
+        _need_pdfium()
         with refusals_name(payload), _one_at_a_time:
             return _document(payload)
 
 
-def _has_pdfium() -> bool:
-    return importlib.util.find_spec("pypdfium2") is not None
+def _need_pdfium() -> None:
+    if importlib.util.find_spec("pypdfium2") is None:
+        raise InputError("reading PDFs needs pypdfium2, which is not installed; install medical-kg[pdf]")
 
 
 def _document(payload: Payload) -> Document:
