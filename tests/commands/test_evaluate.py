@@ -77,6 +77,12 @@ def test_figures_for_a_program(folder: Path) -> None:
         ([], {"gold.txt": "1|t|Gout\n"}, "holds no annotation"),
         ([], {"p.yaml": PIPELINE.partition("  - name: extract")[0]}, "gives no entities; it gives documents, payloads"),
         ([], {"p.yaml": PIPELINE.replace("type: parse", "type: parze")}, "parze"),
+        ([], {"p.yaml": PIPELINE.replace("vocabulary: tsv", "vocabulary: tsw")}, "tsw"),
+        (
+            [],
+            {"p.yaml": PIPELINE.replace("[{vocabulary: tsv, options: {path: TABLE, kind: condition}}]", "[hgcn]")},
+            "hgnc",
+        ),
         ([], {"p.yaml": PIPELINE}, "TABLE does not exist"),
     ],
 )
