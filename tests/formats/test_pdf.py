@@ -197,3 +197,11 @@ def test_real_files(shared_data: Path) -> None:
         except ItemRejected as refusal:
             found[file.name] = str(refusal).partition("): ")[2].partition(":")[0]
     assert found == REASONS
+
+
+def test_a_reason_is_the_file_s_own(shared_data: Path) -> None:
+    """Not that of the file before, where PDFium fails without saying why."""
+    with pytest.raises(ItemRejected, match="encrypted"):
+        parse(encrypted())
+    with pytest.raises(ItemRejected, match="damaged"):
+        parse((shared_data / "pdf" / "ugly" / "pdfjs-poppler-395-0-fuzzed.pdf").read_bytes())

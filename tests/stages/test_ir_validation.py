@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from medical_kg.documents.build import DocumentBuilder
-from medical_kg.documents.ir import Block, Document, Provenance, Section
+from medical_kg.documents.ir import Block, Concept, Document, Fact, Provenance, Section
 from medical_kg.stages.ir_validation import IrValidationStage
 from medical_kg.testing import run_stage
 
@@ -40,3 +40,26 @@ def test_a_faulty_document_stops_with_all_findings() -> None:
         "overlapping-blocks at sections[0].blocks[1]: it starts at 3, but sections[0].blocks[0] reaches to 7",
     ):
         assert words in letter.message
+
+
+def test_warnings_cost_only_what_they_name() -> None:
+    """A document goes on without identifiers and facts that say nothing, and its metadata tell what was found."""
+    nothing = Fact(predicate="has_keyword", object=Concept(kind="keyword", name=" "), pointer="/k", evidence="")
+    something = nothing.model_copy(update={"object": Concept(kind="keyword", name="rest")})
+    given = document().model_copy(update={"identifiers": ("file:a", "doi:"), "facts": (nothing, something)})
+    run = run_stage(IrValidationStage, documents=[given])
+    (passed,) = run.output["documents"]
+    assert (passed.identifiers, passed.facts, passed.text) == (("file:a",), (something,), given.text)
+    assert [(one["severity"], one["code"], one["place"]) for one in passed.metadata["findings"]] == [
+        ("warning", "bad-identifier", "identifiers[1]"),
+        ("warning", "empty-fact", "facts[0]"),
+    ]
+    assert run.dead_letters == ()
+
+
+def test_an_error_stops_a_document_with_its_warnings_too() -> None:
+    """Who mends it learns of everything at once."""
+    given = document().model_copy(update={"identifiers": ("doi:",), "root": " "})
+    (letter,) = run_stage(IrValidationStage, documents=[given]).dead_letters
+    assert "2 findings: missing-root at root: " in letter.message
+    assert "bad-identifier at identifiers[0]" in letter.message

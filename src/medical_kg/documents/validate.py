@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from medical_kg.documents.ir import Block, Document
+    from medical_kg.documents.ir import Block, Document, Fact
+
+
+WARNINGS = frozenset({"bad-identifier", "empty-fact"})
+"""Codes of what can be left out of a document without touching its text; all others stop it."""
 
 
 class Finding(NamedTuple):
@@ -17,9 +21,35 @@ class Finding(NamedTuple):
     place: str
     message: str
 
+    @property
+    def severity(self) -> Literal["error", "warning"]:
+        """Whether it stops the document, or only costs what it names."""
+        return "warning" if self.code in WARNINGS else "error"
+
     def __str__(self) -> str:
         """Return it as one line for people."""
         return f"{self.code} at {self.place}: {self.message}"
+
+
+def usable(document: Document) -> Document:
+    """Return the document without what warnings name: identifiers that are none, facts that say nothing.
+
+    The same object where there is nothing to leave out.
+    """
+    identifiers = tuple(one for one in document.identifiers if _is_identifier(one))
+    facts = tuple(one for one in document.facts if _says_something(one))
+    if len(identifiers) == len(document.identifiers) and len(facts) == len(document.facts):
+        return document
+    return document.model_copy(update={"identifiers": identifiers, "facts": facts})
+
+
+def _is_identifier(identifier: str) -> bool:
+    prefix, _, value = identifier.partition(":")
+    return bool(prefix.strip() and value.strip())
+
+
+def _says_something(fact: Fact) -> bool:
+    return bool(fact.predicate.strip() and (fact.object.name.strip() or fact.object.identifiers))
 
 
 def findings(document: Document) -> list[Finding]:
@@ -42,8 +72,7 @@ def _identity(document: Document) -> Iterator[Finding]:
     if not document.title.strip() and not document.text.strip():
         yield Finding("empty-document", "text", "the document has neither title nor text")
     for number, identifier in enumerate(document.identifiers):
-        prefix, _, value = identifier.partition(":")
-        if not prefix.strip() or not value.strip():
+        if not _is_identifier(identifier):
             yield Finding("bad-identifier", f"identifiers[{number}]", f"{identifier!r} is not like prefix:value")
 
 
@@ -102,7 +131,7 @@ def _coverage(document: Document) -> Iterator[Finding]:
 
 def _facts(document: Document) -> Iterator[Finding]:
     for number, fact in enumerate(document.facts):
-        if not fact.predicate.strip() or not (fact.object.name.strip() or fact.object.identifiers):
+        if not _says_something(fact):
             yield Finding("empty-fact", f"facts[{number}]", "a fact needs a predicate and a named object")
 
 

@@ -20,6 +20,7 @@ from medical_kg import ItemRejected
 from medical_kg.documents.build import DocumentBuilder, squeeze
 from medical_kg.formats.base import refusals_name
 from medical_kg.formats.contract import Format, RawRecord, file_id, read_all
+from medical_kg.formats.pdfrunning import without_running
 from medical_kg.orchestration.contract.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ _one_at_a_time = threading.Lock()
 
 class PdfFormat(Format):
     """One document per file: a section per page, titled ``page 3``, with a block per paragraph.
+
+    What stands at the top or bottom of page after page, but for its numbers, is left out.
 
     Metadata of the document: ``pages``, and where there are any, the numbers of ``pages_without_text`` and of
     ``damaged_pages``. Text on pictures is not read.
@@ -82,23 +85,13 @@ def _need_pdfium() -> None:
 
 def _document(payload: Payload) -> Document:
     with closing(_open(payload.content)) as pdf:
-        builder, bare, damaged, size = DocumentBuilder(), [], [], 0
-        for number, page in enumerate(_pages(pdf), start=1):
-            if page is None:
-                damaged.append(number)
-                continue
-            builder.section(f"page {number}", heading=False)
-            for paragraph in page.paragraphs:
-                builder.block(paragraph, pointer=f"page={number}")
-            if not page.paragraphs:
-                bare.append(number)
-            size += page.characters
-            if size > MAX_CHARACTERS:
-                raise ItemRejected(f"too large: by page {number} it has more than {MAX_CHARACTERS:,} characters")
-        if len(bare) + len(damaged) == len(pdf):
+        pages = _read(pdf)
+        damaged = [number for number, page in enumerate(pages, start=1) if page is None]
+        bare = [number for number, page in enumerate(pages, start=1) if page is not None and not page.paragraphs]
+        if len(bare) + len(damaged) == len(pages):
             raise ItemRejected(_why_no_text(pdf, damaged))
         lists = {"pages_without_text": bare, "damaged_pages": damaged}
-        return builder.build(
+        return _laid(pages).build(
             id=payload.id,
             root=payload.id,
             kind="text",
@@ -108,6 +101,27 @@ def _document(payload: Payload) -> Document:
         )
 
 
+def _read(pdf: Any) -> list[Page | None]:
+    pages: list[Page | None] = []
+    size = 0
+    for number, page in enumerate(_pages(pdf), start=1):
+        pages.append(page)
+        size += page.characters if page else 0
+        if size > MAX_CHARACTERS:
+            raise ItemRejected(f"too large: by page {number} it has more than {MAX_CHARACTERS:,} characters")
+    return pages
+
+
+def _laid(pages: list[Page | None]) -> DocumentBuilder:
+    builder = DocumentBuilder()
+    texts = without_running([page.paragraphs if page else [] for page in pages])
+    for number, paragraphs in enumerate(texts, start=1):
+        builder.section(f"page {number}", heading=False)
+        for paragraph in paragraphs:
+            builder.block(paragraph, pointer=f"page={number}")
+    return builder
+
+
 def _open(content: bytes) -> Any:
     import pypdfium2
 
@@ -115,6 +129,8 @@ def _open(content: bytes) -> Any:
         raise ItemRejected("empty: the file has no bytes")
     if MARK not in content[:MARK_BYTES]:
         raise ItemRejected("no PDF: its first bytes lack the mark %PDF-")
+    # Some failures set no error code, so the last file's would be told: a load that must fail sets a known one.
+    pypdfium2.raw.FPDF_LoadMemDocument64(b"x", 1, None)
     try:
         return pypdfium2.PdfDocument(content)
     except pypdfium2.PdfiumError as error:
