@@ -29,6 +29,7 @@ PACK = (
     "evaluation",
     "extraction",
     "formats",
+    "graphs",
     "pipelines",
     "sources",
     "stages",

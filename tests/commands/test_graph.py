@@ -87,9 +87,9 @@ def test_show_gives_a_node_with_its_evidence(workspace: FakeWorkspace) -> None:
         "  known as:  mesh:D1",
         "  stated by: 2",
         "  <- studies  nct:1  First trial",
-        '       "Heart [Failure]" at /c/0 (structured, files: file:///a.json)',
+        '       "Heart [Failure]" at /c/0 (structured; files: file:///a.json)',
         "  <- studies  nct:2  Second trial",
-        '       "Heart [Failure]" at /c/0 (structured, files: file:///a.json)',
+        '       "Heart [Failure]" at /c/0 (structured; files: file:///a.json)',
     ]
 
 

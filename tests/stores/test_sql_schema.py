@@ -33,7 +33,7 @@ def test_each_half_has_a_version_of_its_own(url: str) -> None:
     """Opening index and graph writes down what schema they have; opening again changes nothing."""
     halves(url)
     halves(url)
-    assert versions(url) == {"index": 1, "graph": 1}
+    assert versions(url) == {"index": 1, "graph": 2}
 
 
 @pytest.mark.parametrize("half", ["index", "graph"])
@@ -46,7 +46,7 @@ def test_a_half_of_a_newer_release_is_refused(url: str, half: str) -> None:
     engine.dispose()
     store = DatabaseStore(url)
     opens: dict[str, Any] = {"index": store.index, "graph": store.graph}
-    with pytest.raises(SchemaTooNew, match=rf"has schema {half} 99, newer than {half} 1, .*; upgrade medical-kg"):
+    with pytest.raises(SchemaTooNew, match=rf"has schema {half} 99, newer than {half} \d, .*; upgrade medical-kg"):
         opens[half]()
     opens.pop(half)
     [other] = opens.values()

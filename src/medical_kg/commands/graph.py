@@ -1,9 +1,13 @@
-"""``medical-kg graph``: look at a node with its evidence, and walk from it."""
+"""``medical-kg graph``: look at a node with its evidence, walk from it, and take the graph elsewhere."""
 
 from __future__ import annotations
 
 import json
 from contextlib import closing, contextmanager
+from enum import StrEnum
+from importlib import import_module
+from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,7 +16,7 @@ from medical_kg.commands.contract import CommandContext, context_of
 from medical_kg.orchestration.contract.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from medical_kg.stores.contract import Edge, GraphStore, Node
 
@@ -26,7 +30,22 @@ Wanted = Annotated[str, typer.Argument(metavar="ID|TEXT", help="A node's id or i
 Limit = Annotated[int, typer.Option(min=1, help="At most this many.")]
 Depth = Annotated[int, typer.Option(min=1, max=10, help="How many hops to go.")]
 StoreName = Annotated[str, typer.Option("--store", help="The store that holds the graph.")]
+Out = Annotated[Path, typer.Option(dir_okay=False, help="The file to write.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+class Format(StrEnum):
+    """What a graph can be written as."""
+
+    graphml = "graphml"
+    mermaid = "mermaid"
+    dot = "dot"
+    rdf = "rdf"
+    neo4j = "neo4j"
+
+
+WRITERS = {Format.neo4j: "cypher"}
+"""The module of ``medical_kg.graphs`` that writes a format, where it has another name."""
 
 
 class NodeNotFound(UsageError):
@@ -81,16 +100,112 @@ def neighbors(
     _tell_limit(nodes, limit, "nodes")
 
 
+@app.command()
+def export(
+    ctx: typer.Context,
+    wanted: Annotated[str, typer.Argument(metavar="[ID|TEXT]", help="Write what is around this node.")] = "",
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="Write the whole graph.")] = False,
+    form: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.graphml,
+    depth: Depth = 1,
+    limit: Limit = 500,
+    out: Annotated[Path | None, typer.Option(dir_okay=False, help="The file to write; without it, stdout.")] = None,
+    store: StoreName = "database",
+) -> None:
+    """Write a node with what is around it, or the whole graph, as a file for other programs.
+
+    Every edge keeps its document, sentence, polarity, stage, method and confidence where the format has a place for them.
+
+    Examples:
+        medical-kg graph export "heart failure" --format mermaid
+
+        medical-kg graph export --all --format neo4j --out graph.cypher
+    """
+    if everything == bool(wanted):
+        raise UsageError(
+            "name the node whose surroundings to write, or ask for the whole graph with --all; one of them"
+        )
+    writer = import_module(f"medical_kg.graphs.{WRITERS.get(form, form.value)}")
+    if everything:
+        with closing(_graph(context_of(ctx), store)) as graph:
+            _write(writer.lines(graph.everything()), out)
+        return
+    with _found(ctx, wanted, store, as_json=False) as (_, graph, node):
+        nodes, edges, _ = _around(graph, node, depth, limit)
+        _write(writer.lines(chain([node], nodes, edges)), out)
+
+
+@app.command()
+def page(
+    ctx: typer.Context,
+    wanted: Wanted,
+    *,
+    out: Out,
+    depth: Depth = 1,
+    limit: Annotated[int, typer.Option(min=1, max=400, help="At most this many nodes around it.")] = 150,
+    store: StoreName = "database",
+) -> None:
+    """Write one HTML page of a node and what is around it: to pan, zoom, and read the sentences behind each edge.
+
+    The page needs nothing else: it opens from a disk or an attachment, without a network.
+
+    Example:
+        medical-kg graph page "heart failure" --depth 2 --out heart-failure.html
+    """
+    from medical_kg.graphs.page import page as drawn
+
+    with _found(ctx, wanted, store, as_json=False) as (_, graph, node):
+        nodes, edges, notice = _around(graph, node, depth, limit)
+    _write([drawn(node, nodes, edges, notice=notice)], out)
+    typer.echo(f"{out}: {node.name} and {len(nodes)} nodes around it", err=True)
+
+
+def _around(graph: GraphStore, node: Node, depth: int, limit: int) -> tuple[list[Node], list[Edge], str]:
+    """Return what is around a node, the edges between, and what to say where that is not all; it is told as well."""
+    nodes, edges = graph.neighbors(node.id, depth=depth, limit=limit + 1)
+    if len(nodes) <= limit:
+        return nodes, edges, ""
+    shown = {one.id for one in (node, *nodes[:limit])}
+    notice = f"Only the {limit} nearest nodes are shown; there are more."
+    typer.echo(f"{notice} --limit shows more, as far as it goes.", err=True)
+    return nodes[:limit], [edge for edge in edges if {edge.subject, edge.object} <= shown], notice
+
+
+def _write(lines: Iterable[str], out: Path | None) -> None:
+    """Write lines to stdout, or to a file that appears when it is whole.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    if out is None:
+        for line in lines:
+            typer.echo(line)
+        return
+    part = out.with_name(f"{out.name}.part")
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in lines)
+        part.replace(out)
+    except OSError as error:
+        raise UsageError(f"cannot write {out}: {error.strerror}; name another file with --out") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
 @contextmanager
 def _found(
     ctx: typer.Context, wanted: str, store: str, *, as_json: bool
 ) -> Iterator[tuple[CommandContext, GraphStore, Node]]:
-    """Open the graph and give it with the node that is meant; the options are those both commands take."""
+    """Open the graph and give it with the node that is meant; the options are those all commands take."""
     context = context_of(ctx)
     context.json = context.json or as_json
-    opened: GraphStore = context.plugins.get(DOOR, store)(context.workspace.database_url).graph()
-    with closing(opened) as graph:
+    with closing(_graph(context, store)) as graph:
         yield context, graph, _choose(graph, wanted)
+
+
+def _graph(context: CommandContext, store: str) -> GraphStore:
+    opened: GraphStore = context.plugins.get(DOOR, store)(context.workspace.database_url).graph()
+    return opened
 
 
 def _choose(graph: GraphStore, wanted: str) -> Node:
@@ -140,7 +255,20 @@ def _edge_lines(node: Node, edge: Edge, names: Mapping[str, str]) -> Iterator[st
     arrow, other = ("->", edge.object) if edge.subject == node.id else ("<-", edge.subject)
     yield f"  {arrow} {edge.predicate}  {other}  {names.get(other, '')}".rstrip()
     place = f" at {edge.pointer}" if edge.pointer else ""
-    yield f'       "{edge.evidence}"{place} ({edge.method}, {edge.source}: {edge.uri})'
+    yield f'       "{edge.sentence or edge.evidence}"{place} ({", ".join(_support(edge))}; {edge.source}: {edge.uri})'
+
+
+def _support(edge: Edge) -> Iterator[str]:
+    """Give who says it, whether denied, and how it was found and how far to trust that."""
+    if edge.polarity != "affirmed":
+        yield {"negated": "denied", "hypothetical": "only supposed"}[edge.polarity]
+    if edge.document and edge.document != edge.subject:
+        yield f"in {edge.document}"
+    yield edge.method
+    if edge.stage:
+        yield edge.stage
+    if edge.confidence is not None:
+        yield f"confidence {edge.confidence:g}"
 
 
 def _print(lines: list[str]) -> None:

@@ -146,7 +146,8 @@ class Claim(Record):
 
     ``method`` says how it was found: ``structured`` (the document's own data), ``dictionary`` or ``pattern`` (its text).
     ``sentence`` is the whole sentence of what was found in text, ``polarity`` whether it says so, denies it, or only
-    supposes it.
+    supposes it. ``document`` is what states it, ``stage`` the stage type and version that found it (``extract 2.1.0``),
+    ``confidence`` how far to trust it (0 to 1; None where the stage does not know).
     """
 
     id: str
@@ -159,6 +160,9 @@ class Claim(Record):
     polarity: Literal["affirmed", "negated", "hypothetical"] = "affirmed"
     method: str
     provenance: Provenance
+    document: str = ""
+    stage: str = ""
+    confidence: float | None = Field(default=None, ge=0, le=1)
 
 
 class GraphReceipt(Record):

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
     from medical_kg.documents.ir import Block, Document, Fact
 
+CONFIDENCE = {"structured": 1.0, "dictionary": 0.8, "pattern": 0.5}
+"""How far to trust each way of finding: a document's own data wholly; a concept in a text by the precision measured on
+annotated sets (.73 to .93), rounded; a relation of two such concepts, which was not measured, by what two of them leave."""
+
 
 class VocabularyChoice(Model):
     """A vocabulary whose concepts are looked for in the text, and its own options."""
@@ -52,7 +56,7 @@ class ExtractStage(Stage[ExtractConfig]):
 
     metadata = StageMetadata(
         stage_type="extract",
-        version="2.0.0",
+        version="2.1.0",
         description="Turns the structured facts and the text of documents into entities and claims with their evidence.",
         reads=(DOCUMENTS,),
         writes=(ENTITIES, CLAIMS),
@@ -86,7 +90,13 @@ class ExtractStage(Stage[ExtractConfig]):
             in_text = statements(item, self._finder)
             entities += in_text.entities
             claims += in_text.claims
-        return {ENTITIES: _merged(entities), CLAIMS: list(_first_by_id(claims))}
+        return {ENTITIES: _merged(entities), CLAIMS: [self._supported(claim, item) for claim in _first_by_id(claims)]}
+
+    def _supported(self, claim: Claim, document: Document) -> Claim:
+        """Say who states a claim, what found it, and how far to trust that."""
+        stage = f"{self.metadata.stage_type} {self.metadata.version}"
+        support = {"document": document.id, "stage": stage, "confidence": CONFIDENCE[claim.method]}
+        return claim.model_copy(update=support)
 
 
 def _node_of(fact: Fact, document: Document) -> str:

@@ -37,7 +37,7 @@ class KnowledgeGraphStage(Stage[KnowledgeGraphConfig]):
 
     metadata = StageMetadata(
         stage_type="knowledge-graph",
-        version="1.0.0",
+        version="1.1.0",
         description="Writes entities and claims into the knowledge graph, merged by node, with provenance on each edge.",
         reads=(ENTITIES, CLAIMS, optional(DOCUMENTS), optional(REMOVED)),
         writes=(GRAPH_RECEIPT,),

@@ -9,13 +9,13 @@ a root is bookkeeping beside the rows, never part of them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from medical_kg import MedicalKGError
 from medical_kg.documents.ir import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import numpy as np
 
@@ -74,8 +74,11 @@ class Node(Record):
 class Edge(Record):
     """An edge of the graph with its provenance: one row per root that states it.
 
-    ``evidence`` are the words that carry it. Where they stand in the subject's text, ``block``, ``start`` and ``end``
-    say so; where they stand in its structured data, ``pointer`` does.
+    ``evidence`` are the words that carry it. Where they stand in the document's text, ``block``, ``start`` and ``end``
+    say so; where they stand in its structured data, ``pointer`` does. ``sentence`` is the whole sentence of words found
+    in text (``sentence_start``: where it begins), ``polarity`` whether it says so, denies it or only supposes it.
+    ``document`` is what states it, ``stage`` the stage type and version that found it, ``confidence`` how far to trust
+    it (0 to 1; None where nobody said).
     """
 
     subject: str
@@ -90,6 +93,12 @@ class Edge(Record):
     method: str
     source: str
     uri: str
+    document: str = ""
+    sentence: str = ""
+    sentence_start: int | None = None
+    polarity: Literal["affirmed", "negated", "hypothetical"] = "affirmed"
+    stage: str = ""
+    confidence: float | None = None
 
 
 class IndexStore(Protocol):
@@ -165,6 +174,12 @@ class GraphStore(Protocol):
 
     def neighbors(self, node: str, *, depth: int, limit: int) -> tuple[list[Node], list[Edge]]:
         """Return what is reachable in ``depth`` hops, nearest first, and the edges between."""
+
+    def everything(self) -> Iterator[Node | Edge]:
+        """Yield all nodes, then all edges, as they stand at one moment and without holding them all in memory.
+
+        Every end of an edge is among the nodes; one that nobody describes is of kind ``unknown``.
+        """
 
     def counts(self) -> Mapping[str, int]:
         """Return how many nodes and edges there are."""

@@ -75,6 +75,7 @@ def claim_rows(claims: Iterable[Claim]) -> list[Row]:
 
 
 def _claim_row(claim: Claim) -> Row:
+    sentence = claim.sentence
     return {
         "subject": claim.subject,
         "predicate": claim.predicate,
@@ -88,6 +89,12 @@ def _claim_row(claim: Claim) -> Row:
         "method": claim.method,
         "source": claim.provenance.source,
         "uri": claim.provenance.uri,
+        "document": claim.document,
+        "sentence": sentence.text if sentence else "",
+        "sentence_start": sentence.start if sentence else None,
+        "polarity": claim.polarity,
+        "stage": claim.stage,
+        "confidence": claim.confidence,
     }
 
 

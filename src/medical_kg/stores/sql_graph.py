@@ -1,31 +1,16 @@
 """The graph in SQL tables: what each root says of a node, the nodes merged from it, and edges with provenance.
 
 ``graph_statements`` holds one row per node and root; ``graph_nodes`` and ``graph_identifiers`` are derived from it and
-refreshed for the nodes a write touches, so that the same statements always give the same nodes. In SQLite all tables
-are clustered by their primary key (``WITHOUT ROWID``): equal content is equal row for row.
+refreshed for the nodes a write touches, so that the same statements always give the same nodes.
 """
 
 from __future__ import annotations
 
 import json
-from itertools import groupby, islice
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import (
-    Column,
-    Index,
-    Integer,
-    MetaData,
-    Table,
-    and_,
-    case,
-    delete,
-    func,
-    insert,
-    literal,
-    or_,
-    select,
-)
+from sqlalchemy import Integer, Table, and_, case, delete, func, literal, or_, select, union
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -33,17 +18,16 @@ from medical_kg.orchestration.contract.database import reading, writing
 from medical_kg.orchestration.contract.errors import ContractError
 from medical_kg.stores.contract import Edge, Node, Removed, Written
 from medical_kg.stores.graph_rows import (
-    Variant,
     claim_rows,
     folded,
-    identifier_rows,
-    merged_node,
     singular,
     statement_rows,
     words,
 )
-from medical_kg.stores.sql import KEPT, claim_roots, drop_version, in_groups, open_tables
-from medical_kg.stores.sql_schema import Schema
+from medical_kg.stores.sql import claim_roots, drop_version, in_groups, open_tables
+from medical_kg.stores.sql_graph_nodes import insert_rows, refresh_nodes
+from medical_kg.stores.sql_graph_schema import GRAPH
+from medical_kg.stores.sql_graph_tables import EDGES, HALF, IDENTIFIERS, NODES, SAME, STATEMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -53,63 +37,18 @@ if TYPE_CHECKING:
 
     from medical_kg.documents.records import Claim, Entity
 
-TABLES = MetaData()
-
-STATEMENTS = Table(
-    "graph_statements",
-    TABLES,
-    Column("node", KEPT, primary_key=True),
-    Column("root", KEPT, primary_key=True),
-    Column("kind", KEPT, nullable=False),
-    Column("name", KEPT, nullable=False),
-    Column("identifiers", KEPT, nullable=False),
-    Index("graph_statements_by_root", "root"),
-    sqlite_with_rowid=False,
+SUBJECTS, OBJECTS = SAME.alias(), SAME.alias()
+STATED = EDGES.outerjoin(SUBJECTS, SUBJECTS.c.node == EDGES.c.subject).outerjoin(
+    OBJECTS, OBJECTS.c.node == EDGES.c.object
 )
-NODES = Table(
-    "graph_nodes",
-    TABLES,
-    Column("id", KEPT, primary_key=True),
-    Column("kind", KEPT, nullable=False),
-    Column("name", KEPT, nullable=False),
-    Column("identifiers", KEPT, nullable=False),
-    Column("roots", Integer, nullable=False),
-    Column("words", KEPT, nullable=False),
-    sqlite_with_rowid=False,
-)
-IDENTIFIERS = Table(
-    "graph_identifiers",
-    TABLES,
-    Column("node", KEPT, primary_key=True),
-    Column("folded", KEPT, primary_key=True),
-    Column("bare", KEPT, nullable=False),
-    Index("graph_identifiers_by_folded", "folded"),
-    Index("graph_identifiers_by_bare", "bare"),
-    sqlite_with_rowid=False,
-)
-EDGES = Table(
-    "graph_edges",
-    TABLES,
-    Column("subject", KEPT, primary_key=True),
-    Column("predicate", KEPT, primary_key=True),
-    Column("object", KEPT, primary_key=True),
-    Column("root", KEPT, primary_key=True),
-    Column("evidence", KEPT, nullable=False),
-    Column("pointer", KEPT, nullable=False),
-    Column("block", KEPT, nullable=False),
-    Column("start", Integer),
-    Column("end", Integer),
-    Column("method", KEPT, nullable=False),
-    Column("source", KEPT, nullable=False),
-    Column("uri", KEPT, nullable=False),
-    Index("graph_edges_by_object", "object", "predicate", "subject"),
-    Index("graph_edges_by_root", "root"),
-    sqlite_with_rowid=False,
-)
-HALF = "graph"
-
-GRAPH = Schema(HALF, 1, TABLES)
-"""The schema of the graph: its version is raised when a table changes."""
+SUBJECT = func.coalesce(SUBJECTS.c.work, EDGES.c.subject).label("subject")
+OBJECT = func.coalesce(OBJECTS.c.work, EDGES.c.object).label("object")
+SHOWN = select(
+    SUBJECT, OBJECT, *(column for column in EDGES.c if column.name not in ("subject", "object"))
+).select_from(STATED)
+"""Edges between nodes as they are shown: an end that is one work with others is that work."""
+UNKNOWN = "unknown"
+"""The kind of an end of an edge that nobody describes."""
 MAX_WORDS = 64
 """How many words of a text are looked for in names; the rest is left out."""
 
@@ -152,9 +91,9 @@ class SqlGraph:
             accepted = set(claim.accepted)
             replaced, touched = _delete_rows(connection, claim.accepted)
             statements = statement_rows(entity for entity in entities if entity.root in accepted)
-            _insert(connection, STATEMENTS, statements)
-            _insert(connection, EDGES, claim_rows(one for one in claims if one.root in accepted))
-            _refresh_nodes(connection, touched.union(row["node"] for row in statements))
+            insert_rows(connection, STATEMENTS, statements)
+            insert_rows(connection, EDGES, claim_rows(one for one in claims if one.root in accepted))
+            refresh_nodes(connection, touched.union(row["node"] for row in statements))
             return Written(_standing(connection, roots), len(replaced), claim.refused)
 
     def remove(self, roots: Iterable[str], *, version: int) -> Removed:
@@ -165,7 +104,7 @@ class SqlGraph:
         with writing(self._engine) as connection:
             claim = claim_roots(connection, HALF, wanted, version)
             removed, touched = _delete_rows(connection, claim.accepted)
-            _refresh_nodes(connection, touched)
+            refresh_nodes(connection, touched)
         return Removed(len(removed), claim.refused)
 
     def kept(self, root: str) -> Mapping[str, int]:
@@ -179,7 +118,7 @@ class SqlGraph:
             drop_version(connection, HALF, root)
             found = _standing(connection, [root])
             _, touched = _delete_rows(connection, [root])
-            _refresh_nodes(connection, touched)
+            refresh_nodes(connection, touched)
         return found
 
     def find(self, text: str, *, limit: int) -> list[Node]:
@@ -212,10 +151,11 @@ class SqlGraph:
 
     def edges(self, node: str, *, limit: int) -> list[Edge]:
         """Return the edges at a node, those it is the subject of first, each direction in the order of its index."""
-        going = select(EDGES).where(EDGES.c.subject == node).order_by(*EDGES.primary_key).limit(limit)
-        coming = select(EDGES).where(EDGES.c.object == node, EDGES.c.subject != node)
-        coming = coming.order_by(EDGES.c.predicate, EDGES.c.subject, EDGES.c.root).limit(limit)
         with reading(self._engine) as connection:
+            same = _records(connection, [node])
+            going = SHOWN.where(EDGES.c.subject.in_(same)).order_by(*EDGES.primary_key).limit(limit)
+            coming = SHOWN.where(EDGES.c.object.in_(same), EDGES.c.subject.not_in(same))
+            coming = coming.order_by(EDGES.c.predicate, EDGES.c.subject, EDGES.c.root).limit(limit)
             rows = [row for query in (going, coming) for row in connection.execute(query)]
         return [_edge(row) for row in rows[:limit]]
 
@@ -232,6 +172,14 @@ class SqlGraph:
                 frontier = list(islice(news, limit - len(found)))
                 found.update(dict.fromkeys(frontier))
             return _nodes(connection, list(found)), _edges_among(connection, [node, *found])
+
+    def everything(self) -> Iterator[Node | Edge]:
+        """Yield all nodes, then all edges, of one moment, read only as far as they are asked for."""
+        with reading(self._engine) as connection:
+            streaming = connection.execution_options(yield_per=1000)
+            yield from map(_node, streaming.execute(select(NODES).order_by(NODES.c.id)))
+            yield from _undescribed(streaming)
+            yield from map(_edge, streaming.execute(SHOWN.order_by(*EDGES.primary_key)))
 
     def counts(self) -> Mapping[str, int]:
         """Return how many merged nodes and edges there are."""
@@ -291,33 +239,14 @@ def _delete_rows(connection: Connection, roots: Iterable[str]) -> tuple[set[str]
     return replaced, touched
 
 
-def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-    if rows:
-        connection.execute(insert(table), rows)
-
-
-def _refresh_nodes(connection: Connection, touched: Iterable[str]) -> None:
-    """Derive these nodes anew from what is stated of them; one of which nothing is stated goes away."""
-    for group in in_groups(sorted(touched)):
-        merged = [merged_node(variants) for _, variants in groupby(_variants(connection, group), lambda one: one.node)]
-        connection.execute(delete(NODES).where(NODES.c.id.in_(group)))
-        connection.execute(delete(IDENTIFIERS).where(IDENTIFIERS.c.node.in_(group)))
-        _insert(connection, NODES, merged)
-        _insert(connection, IDENTIFIERS, [row for node in merged for row in identifier_rows(node)])
-
-
-def _variants(connection: Connection, nodes: list[str]) -> Iterator[Variant]:
-    columns = (STATEMENTS.c.node, STATEMENTS.c.kind, STATEMENTS.c.name, STATEMENTS.c.identifiers)
-    query = select(*columns, func.count()).where(STATEMENTS.c.node.in_(nodes)).group_by(*columns).order_by(*columns)
-    return (Variant(*row) for row in connection.execute(query))
-
-
 def _standing(connection: Connection, roots: Iterable[str]) -> Mapping[str, int]:
     """Count what the tables now hold for these roots: read back, not remembered."""
     nodes: set[str] = set()
     edges = 0
     for group in in_groups(dict.fromkeys(roots)):
-        nodes.update(connection.scalars(select(STATEMENTS.c.node).where(STATEMENTS.c.root.in_(group)).distinct()))
+        shown = select(func.coalesce(SAME.c.work, STATEMENTS.c.node)).distinct()
+        joined = shown.select_from(STATEMENTS.outerjoin(SAME, SAME.c.node == STATEMENTS.c.node))
+        nodes.update(connection.scalars(joined.where(STATEMENTS.c.root.in_(group))))
         edges += _count(connection, EDGES, EDGES.c.root.in_(group))
     return {"nodes": len(nodes), "edges": edges}
 
@@ -326,15 +255,32 @@ def _count(connection: Connection, table: Table, *where: Any) -> int:
     return connection.execute(select(func.count()).select_from(table).where(*where)).scalar_one()
 
 
+def _records(connection: Connection, nodes: Iterable[str]) -> list[str]:
+    """Return these nodes and the records that are shown as one of them."""
+    nodes = list(nodes)
+    found = dict.fromkeys(nodes)
+    for group in in_groups(nodes):
+        found |= dict.fromkeys(connection.scalars(select(SAME.c.node).where(SAME.c.work.in_(group))))
+    return list(found)
+
+
 def _adjacent(connection: Connection, nodes: Iterable[str]) -> Iterator[str]:
     """Yield the other ends of all edges at these nodes, read only as far as they are asked for."""
-    for group in in_groups(nodes):
-        going = select(EDGES.c.object).where(EDGES.c.subject.in_(group)).order_by(*EDGES.primary_key)
-        coming = select(EDGES.c.subject).where(EDGES.c.object.in_(group))
+    for group in in_groups(_records(connection, nodes)):
+        going = select(OBJECT).select_from(STATED).where(EDGES.c.subject.in_(group)).order_by(*EDGES.primary_key)
+        coming = select(SUBJECT).select_from(STATED).where(EDGES.c.object.in_(group))
         coming = coming.order_by(EDGES.c.object, EDGES.c.predicate, EDGES.c.subject)
         for query in (going, coming):
             with connection.execution_options(yield_per=1000).execute(query) as result:
                 yield from result.scalars()
+
+
+def _undescribed(connection: Connection) -> Iterator[Node]:
+    """Yield the ends of edges of which nothing is stated."""
+    ends = [select(column.label("id")) for column in (EDGES.c.subject, EDGES.c.object)]
+    every = union(*ends).subquery()
+    missing = select(every.c.id).where(every.c.id.not_in(select(STATEMENTS.c.node))).order_by(every.c.id)
+    return (Node(id=ident, kind=UNKNOWN, name=ident) for ident in connection.execute(missing).scalars())
 
 
 def _unseen(nodes: Iterable[str], known: set[str]) -> Iterator[str]:
@@ -356,13 +302,14 @@ def _nodes(connection: Connection, idents: Iterable[str]) -> list[Node]:
 
 
 def _edges_among(connection: Connection, nodes: list[str]) -> list[Edge]:
-    rows = [
-        row
-        for subjects in in_groups(nodes)
-        for objects in in_groups(nodes)
-        for row in connection.execute(select(EDGES).where(EDGES.c.subject.in_(subjects), EDGES.c.object.in_(objects)))
+    records = _records(connection, nodes)
+    edges = [
+        _edge(row)
+        for subjects in in_groups(records)
+        for objects in in_groups(records)
+        for row in connection.execute(SHOWN.where(EDGES.c.subject.in_(subjects), EDGES.c.object.in_(objects)))
     ]
-    return [_edge(row) for row in sorted(rows, key=lambda row: tuple(row)[:4])]
+    return sorted(edges, key=lambda edge: (edge.subject, edge.predicate, edge.object, edge.root))
 
 
 def _node(row: Row[Any]) -> Node:
