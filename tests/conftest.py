@@ -6,6 +6,7 @@ import logging
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -66,6 +67,18 @@ def _log_as_before() -> Iterator[None]:
 def postgres() -> Iterator[PostgresServer]:
     """A PostgreSQL server of this test run; tests that need it skip where PostgreSQL is not installed."""
     running = PostgresServer.start_new()
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A real browser of this test run; tests that need it skip where Chromium is not installed."""
+    from chromium import PROGRAM, Chromium
+
+    if PROGRAM is None:
+        pytest.skip("chromium is not installed")
+    running = Chromium(PROGRAM, tmp_path_factory.mktemp("chromium"))
     yield running
     running.close()
 

@@ -1,8 +1,9 @@
-"""``medical-kg graph``: nodes with their evidence, and what is around them."""
+"""``medical-kg graph``: nodes with their evidence, what is around them, and the graph as files and pages."""
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typer.testing import CliRunner, Result
 from medical_kg.commands.graph import NodeNotFound, app
 from medical_kg.documents.ir import Provenance
 from medical_kg.documents.records import Claim, Entity, Mention
+from medical_kg.orchestration.contract.errors import UsageError
 from medical_kg.stores.database import DatabaseStore
 from medical_kg.testing import FakeWorkspace
 
@@ -180,8 +182,89 @@ def test_an_unknown_node_is_a_clear_error(workspace: FakeWorkspace, tmp_path: Pa
         assert advice in str(result.exception)
 
 
+def test_show_says_who_denies_what(workspace: FakeWorkspace) -> None:
+    """An edge found in a text is shown with its sentence, denial, document where it is another, stage and confidence."""
+    graph = DatabaseStore(workspace.database_url).graph()
+    support = {
+        "sentence": Mention(text="No heart [failure]."),
+        "polarity": "negated",
+        "document": "pmid:9",
+        "stage": "extract 2.1.0",
+        "confidence": 0.8,
+        "method": "dictionary",
+    }
+    graph.replace(["r9"], [], [claim("r9", "drug:x", "mesh:D2").model_copy(update=support)], version=0)
+    graph.close()
+    said = '"No heart [failure]." at /c/0 (denied, in pmid:9, dictionary, extract 2.1.0, confidence 0.8; files: '
+    assert said in run(Context(workspace), "show", "mesh:D2").stdout
+
+
+def idents(graphml: str) -> list[str]:
+    return re.findall(r'<node id="([^"]+)"', graphml)
+
+
+def test_export_writes_what_is_around_a_node(workspace: FakeWorkspace) -> None:
+    """The surroundings of a node go to stdout in the format asked for; where the limit cut them, stderr says so."""
+    result = run(Context(workspace), "export", "mesh:D2", "--depth", "2")
+    assert (result.exit_code, result.stderr, idents(result.stdout)) == (0, "", ["mesh:D2", "nct:2", "mesh:D1"])
+    cut = run(Context(workspace), "export", "mesh:D2", "--depth", "2", "--limit", "1")
+    assert idents(cut.stdout) == ["mesh:D2", "nct:2"]
+    assert cut.stdout.count("<edge ") == 1
+    assert "Only the 1 nearest nodes are shown; there are more." in cut.stderr
+
+
+@pytest.mark.parametrize(
+    ("form", "begins"),
+    [
+        ("graphml", "<?xml "),
+        ("mermaid", "flowchart LR"),
+        ("dot", "digraph "),
+        ("rdf", "<urn:medical-kg:node:mesh:D1> "),
+        ("neo4j", "CREATE CONSTRAINT "),
+    ],
+)
+def test_export_writes_the_whole_graph(workspace: FakeWorkspace, tmp_path: Path, form: str, begins: str) -> None:
+    """With --all every node and edge is in the file, in each format, and nothing else is left beside it."""
+    out = tmp_path / "out" / "graph"
+    out.parent.mkdir()
+    result = run(Context(workspace), "export", "--all", "--format", form, "--out", str(out))
+    assert (result.exit_code, result.stdout, list(out.parent.iterdir())) == (0, "", [out])
+    written = out.read_text(encoding="utf-8")
+    assert written.startswith(begins)
+    assert written.endswith("\n")
+    assert written.count("Heart Failure, Diastolic") == 1
+    assert written.count("Second trial") == 1
+
+
+@pytest.mark.parametrize("arguments", [(), ("mesh:D1", "--all")])
+def test_export_wants_a_node_or_all(workspace: FakeWorkspace, arguments: tuple[str, ...]) -> None:
+    """Neither and both are refused, with both ways named."""
+    result = run(Context(workspace), "export", *arguments)
+    assert isinstance(result.exception, UsageError)
+    assert "--all" in str(result.exception)
+
+
+def test_a_file_that_cannot_be_written_is_a_clear_error(workspace: FakeWorkspace, tmp_path: Path) -> None:
+    """The error names the file and the option."""
+    result = run(Context(workspace), "export", "--all", "--out", str(tmp_path / "absent" / "graph.xml"))
+    assert isinstance(result.exception, UsageError)
+    assert "graph.xml: No such file or directory; name another file with --out" in str(result.exception)
+
+
+def test_page_writes_one_file(workspace: FakeWorkspace, tmp_path: Path) -> None:
+    """The page holds the node and what is around it, names no other file to load, and says what it left out."""
+    out = tmp_path / "page.html"
+    result = run(Context(workspace), "page", "mesh:D1", "--out", str(out))
+    assert (result.exit_code, result.stderr) == (0, f"{out}: Heart Failure and 2 nodes around it\n")
+    html = out.read_text(encoding="utf-8")
+    assert re.findall(r"<title>([^<]*)</title>\n<style>", html) == ["Heart Failure · medical-kg"]
+    assert "First trial" in html
+    assert re.findall(r"<(?:link|img|iframe|script)[^>]* (?:src|href)=", html) == []
+    run(Context(workspace), "page", "mesh:D1", "--out", str(out), "--limit", "1")
+    assert "Only the 1 nearest nodes are shown; there are more." in out.read_text(encoding="utf-8")
+
+
 def test_the_graph_alone_shows_its_commands() -> None:
-    """Without a command the help names both."""
+    """Without a command the help names them all."""
     result = CliRunner().invoke(app, [])
-    assert "neighbors" in result.output
-    assert "show" in result.output
+    assert [name for name in ("show", "neighbors", "export", "page") if name not in result.output] == []

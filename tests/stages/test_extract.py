@@ -264,3 +264,10 @@ def test_a_shipped_vocabulary_is_named_in_a_word(tmp_path: Path) -> None:
         ("mentions_as_absent", "mesh:D001249"),
         ("mentions", "mesh:D006333"),
     ]
+
+
+def test_a_claim_says_who_states_it_and_what_found_it() -> None:
+    """Every claim has its document, the stage with its version, and a confidence; a document's own data are certain."""
+    (claim,) = ExtractStage(ExtractConfig()).process(CTX, document(fact("Heart Failure")))[CLAIMS]
+    version = ExtractStage.metadata.version
+    assert (claim.document, claim.stage, claim.confidence) == ("nct:NCT01", f"extract {version}", 1.0)

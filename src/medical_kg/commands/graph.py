@@ -115,11 +115,6 @@ def export(
     """Write a node with what is around it, or the whole graph, as a file for other programs.
 
     Every edge keeps its document, sentence, polarity, stage, method and confidence where the format has a place for them.
-
-    Examples:
-        medical-kg graph export "heart failure" --format mermaid
-
-        medical-kg graph export --all --format neo4j --out graph.cypher
     """
     if everything == bool(wanted):
         raise UsageError(
@@ -148,9 +143,6 @@ def page(
     """Write one HTML page of a node and what is around it: to pan, zoom, and read the sentences behind each edge.
 
     The page needs nothing else: it opens from a disk or an attachment, without a network.
-
-    Example:
-        medical-kg graph page "heart failure" --depth 2 --out heart-failure.html
     """
     from medical_kg.graphs.page import page as drawn
 

@@ -6,6 +6,7 @@ See https://neo4j.com/docs/cypher-manual/current/syntax/.
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 from medical_kg.graphs.parts import EDGE_COLUMNS, NODE_COLUMNS, values
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from medical_kg.graphs.parts import Part
     from medical_kg.stores.contract import Edge
 
+BACKSLASH = "\\"
+BEFORE_NUMBER = re.compile(r"(?<=\\)(?=u)")
 AT_ONCE = 500
 """How many nodes of one kind, or edges of one predicate, a statement writes."""
 HEAD = "CREATE CONSTRAINT medical_kg_node IF NOT EXISTS FOR (node:Node) REQUIRE node.id IS UNIQUE;"
@@ -70,10 +73,16 @@ def _map(pairs: Iterable[tuple[str, str | int | float]]) -> str:
 
 
 def _value(value: str | float) -> str:
-    """Return a literal; JSON's escapes are Cypher's, and a semicolon inside quotation marks ends no statement."""
+    """Return a literal; JSON's escapes are Cypher's, and a semicolon inside quotation marks ends no statement.
+
+    Some releases replace an escape by number wherever it stands, also after an escaped backslash. A text that holds one
+    is given in two parts.
+    """
+    if isinstance(value, str):
+        return " + ".join(json.dumps(part) for part in BEFORE_NUMBER.split(value))
     return json.dumps(value)
 
 
 def _name(name: str) -> str:
-    """Return a label or type of any characters; a backtick is doubled, and a backslash begins an escape there too."""
-    return "`" + (name or "unknown").replace("\\", "\\u005c").replace("`", "``") + "`"
+    """Return a label or type of any characters; a backtick is doubled, a backslash would begin an escape."""
+    return f"`{(name or 'unknown').replace(BACKSLASH, '/').replace('`', '``')}`"

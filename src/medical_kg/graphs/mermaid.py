@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 from medical_kg.graphs.parts import oneline
@@ -11,27 +12,36 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from medical_kg.graphs.parts import Part
+    from medical_kg.stores.contract import Edge
 
 MARKS = {"affirmed": "", "negated": " (denied)", "hypothetical": " (supposed)"}
 SPECIAL = frozenset('"#&<>`;\\')
 
 
 def lines(parts: Iterable[Part]) -> Iterator[str]:
-    """Yield the lines of a flowchart. An edge stands once, however many documents state it: Mermaid draws each."""
+    """Yield the lines of a flowchart. What several documents state is one arrow: Mermaid would draw each beside it."""
     yield "flowchart LR"
-    names: dict[str, str] = {}
-    drawn: set[tuple[str, str, str, str]] = set()
+    before = ""
     for part in parts:
-        if isinstance(part, Node):
-            names[part.id] = f"n{len(names)}"
-            yield f'    {names[part.id]}["{_escaped(part.name)}"]'
-            continue
-        key = (part.subject, part.predicate, part.object, part.polarity)
-        if key not in drawn:
-            drawn.add(key)
-            arrow = "-->" if part.polarity == "affirmed" else "-.->"
-            label = _escaped(part.predicate + MARKS[part.polarity])
-            yield f'    {names[part.subject]} {arrow}|"{label}"| {names[part.object]}'
+        line = _node(part) if isinstance(part, Node) else _edge(part)
+        if line != before:  # the edges come sorted
+            yield line
+        before = line
+
+
+def _node(node: Node) -> str:
+    return f'    {_name(node.id)}["{_escaped(node.name)}"]'
+
+
+def _edge(edge: Edge) -> str:
+    arrow = "-->" if edge.polarity == "affirmed" else "-.->"
+    label = _escaped(edge.predicate + MARKS[edge.polarity])
+    return f'    {_name(edge.subject)} {arrow}|"{label}"| {_name(edge.object)}'
+
+
+def _name(ident: str) -> str:
+    """Return a name that Mermaid reads, the same in every picture."""
+    return f"n{hashlib.blake2b(ident.encode(), digest_size=6).hexdigest()}"
 
 
 def _escaped(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from medical_kg.stores.contract import Edge, Node
 
@@ -58,9 +58,11 @@ SAFE_SCHEMES = ("http", "https", "file")
 def address(identifier: str) -> str:
     """Return the page of an identifier, or of an address as it is; "" where there is none that is safe to open."""
     prefix, colon, name = identifier.partition(":")
-    if colon and prefix in PAGES:
+    if not colon:
+        return ""
+    if prefix in PAGES:
         return PAGES[prefix].format(quote(name, safe="/"))
-    return identifier if urlsplit(identifier).scheme in SAFE_SCHEMES else ""
+    return identifier if prefix.lower() in SAFE_SCHEMES else ""
 
 
 def values(part: Part, columns: Iterable[str]) -> Iterator[tuple[str, str | int | float]]:
