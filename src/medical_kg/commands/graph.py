@@ -154,13 +154,15 @@ def page(
 
 def _around(graph: GraphStore, node: Node, depth: int, limit: int) -> tuple[list[Node], list[Edge], str]:
     """Return what is around a node, the edges between, and what to say where that is not all; it is told as well."""
-    nodes, edges = graph.neighbors(node.id, depth=depth, limit=limit + 1)
-    if len(nodes) <= limit:
+    found, edges = graph.neighbors(node.id, depth=depth, limit=limit + 1)
+    nodes = found[:limit]
+    shown = {one.id for one in (node, *nodes)}
+    edges = [edge for edge in edges if {edge.subject, edge.object} <= shown]
+    if len(found) <= limit:
         return nodes, edges, ""
-    shown = {one.id for one in (node, *nodes[:limit])}
     notice = f"Only the {limit} nearest nodes are shown; there are more."
     typer.echo(f"{notice} --limit shows more, as far as it goes.", err=True)
-    return nodes[:limit], [edge for edge in edges if {edge.subject, edge.object} <= shown], notice
+    return nodes, edges, notice
 
 
 def _write(lines: Iterable[str], out: Path | None) -> None:
