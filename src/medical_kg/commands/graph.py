@@ -178,12 +178,14 @@ def _write(lines: Iterable[str], out: Path | None) -> None:
     part = out.with_name(f"{out.name}.part")
     try:
         with part.open("w", encoding="utf-8") as file:
-            file.writelines(f"{line}\n" for line in lines)
+            try:
+                file.writelines(f"{line}\n" for line in lines)
+            except BaseException:
+                part.unlink()
+                raise
         part.replace(out)
     except OSError as error:
         raise UsageError(f"cannot write {out}: {error.strerror}; name another file with --out") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 @contextmanager
