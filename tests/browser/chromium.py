@@ -34,7 +34,9 @@ KEYS = {
     "ArrowLeft": {"key": "ArrowLeft", "code": "ArrowLeft", "windowsVirtualKeyCode": 37},
 }
 # The browser reads commands from file 3 and answers into file 4.
-START = "import os, sys; r, w = map(int, sys.argv[1:3]); os.dup2(r, 100); os.dup2(w, 101); os.dup2(100, 3); os.dup2(101, 4)"
+START = (
+    "import os, sys; r, w = map(int, sys.argv[1:3]); os.dup2(r, 100); os.dup2(w, 101); os.dup2(100, 3); os.dup2(101, 4)"
+)
 START += "; os.execv(sys.argv[3], sys.argv[3:])"
 
 

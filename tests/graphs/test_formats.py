@@ -70,10 +70,13 @@ def test_graphml_says_what_supports_an_edge(nodes: list[Node], edges: list[Edge]
     """Every edge has its document, sentence, polarity, stage, method and confidence; texts come back as they were."""
     root = etree.fromstring(text(graphml, nodes, edges).encode())
     told = [
-        {str(data.get("key")): data.text for data in edge.iter(f"{GRAPHML}data")} for edge in root.iter(f"{GRAPHML}edge")
+        {str(data.get("key")): data.text for data in edge.iter(f"{GRAPHML}data")}
+        for edge in root.iter(f"{GRAPHML}edge")
     ]
     assert len(told) == 4
-    assert {name: told[0][f"edge_{name}"] for name in ("document", "sentence", "polarity", "stage", "method", "confidence")} == {
+    assert {
+        name: told[0][f"edge_{name}"] for name in ("document", "sentence", "polarity", "stage", "method", "confidence")
+    } == {
         "document": "pmid:1",
         "sentence": "\N{GRINNING FACE} Drug X for heart failure.",
         "polarity": "affirmed",
@@ -159,7 +162,9 @@ def endless(node: Node) -> Iterator[Node]:
     return (node.model_copy(update={"id": f"x:{number}"}) for number in count())
 
 
-@pytest.mark.parametrize("module", [graphml, rdf, dot, mermaid, cypher], ids=lambda module: module.__name__.rpartition(".")[2])
+@pytest.mark.parametrize(
+    "module", [graphml, rdf, dot, mermaid, cypher], ids=lambda module: module.__name__.rpartition(".")[2]
+)
 def test_a_graph_is_written_as_it_is_read(module: ModuleType, nodes: list[Node]) -> None:
     """A writer holds no more than a few hundred nodes: it gives lines of a graph that never ends."""
     assert len(list(islice(module.lines(endless(nodes[0])), 3))) == 3

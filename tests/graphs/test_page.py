@@ -72,8 +72,13 @@ def test_a_keyboard_does_all(tab: Tab) -> None:
     tab.press("Enter")
     assert panel(tab).splitlines()[0] == "Drug X → Heart Failure"
     assert "2 stated, by 2 documents" in panel(tab)
-    assert tab.ask("[...document.querySelectorAll('aside mark')].map(mark => mark.textContent)") == ["heart failure"] * 2
-    assert tab.ask("document.querySelector('aside blockquote').textContent") == "\N{GRINNING FACE} Drug X for heart failure."
+    assert (
+        tab.ask("[...document.querySelectorAll('aside mark')].map(mark => mark.textContent)") == ["heart failure"] * 2
+    )
+    assert (
+        tab.ask("document.querySelector('aside blockquote').textContent")
+        == "\N{GRINNING FACE} Drug X for heart failure."
+    )
     assert tab.ask("[...document.querySelectorAll('aside a')].map(link => link.href)") == [
         "https://pubmed.ncbi.nlm.nih.gov/1/",
         "file:///citations.xml",
@@ -106,7 +111,9 @@ def test_a_mouse_does_all(tab: Tab) -> None:
     assert [round(moved[0] - point[0]), round(moved[1] - point[1])] == [70, 20]
     tab.ask("document.querySelector('.legend [data-kind=drug]').click()")
     assert tab.ask("[...document.querySelectorAll('.off')].map(one => one.id).sort()") == ["edge-2", "node-2"]
-    tab.ask("(find => { find.value = 'PMID:1'; find.dispatchEvent(new Event('input')); })(document.querySelector('#find'))")
+    tab.ask(
+        "(find => { find.value = 'PMID:1'; find.dispatchEvent(new Event('input')); })(document.querySelector('#find'))"
+    )
     assert tab.ask("[...document.querySelectorAll('.node:not(.faded)')].map(one => one.id)") == ["node-1"]
 
 
@@ -121,7 +128,11 @@ def test_the_data_of_the_page_is_the_graph(nodes: list[Node], edges: list[Edge])
     """Nodes, edges by their ends, and each statement with document, words and support stand in the page as they are."""
     data = told(page(nodes[0], nodes[1:], edges))
     assert [node["name"] for node in data["nodes"]] == [node.name for node in nodes]
-    assert [(join["from"], join["to"], len(join["said"])) for join in data["edges"]] == [(0, 0, 1), (1, 0, 1), (2, 0, 2)]
+    assert [(join["from"], join["to"], len(join["said"])) for join in data["edges"]] == [
+        (0, 0, 1),
+        (1, 0, 1),
+        (2, 0, 2),
+    ]
     first, second = data["edges"][2]["said"]
     assert (first["document"], first["address"]) == ("pmid:1", "https://pubmed.ncbi.nlm.nih.gov/1/")
     assert (second["file"], second["fileAddress"]) == ("javascript:window.owned=3", "")

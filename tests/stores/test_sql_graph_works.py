@@ -144,9 +144,14 @@ def test_a_shared_doi_of_two_articles_joins_nothing(graph: SqlGraph) -> None:
 
 def test_many_works_of_one_write_are_joined(graph: SqlGraph) -> None:
     """Works whose records stand far apart in a large write are joined as well."""
-    records = [("r", f"{scheme}{number}", "article", f"doi:10.1/{number}") for number in range(600) for scheme in ("doi:10.1/", "openalex:W")]
+    records = [
+        ("r", f"{scheme}{number}", "article", f"doi:10.1/{number}")
+        for number in range(600)
+        for scheme in ("doi:10.1/", "openalex:W")
+    ]
     entities = [
-        Entity(id=node, root=root, node=node, kind=kind, name=node, identifiers=(node, doi)) for root, node, kind, doi in records
+        Entity(id=node, root=root, node=node, kind=kind, name=node, identifiers=(node, doi))
+        for root, node, kind, doi in records
     ]
     assert graph.replace(["r"], entities, [], version=0).rows == {"nodes": 600, "edges": 0}
     found = graph.node("openalex:W599")

@@ -81,8 +81,7 @@ def _apart(points: Points) -> Points:
 
     apart = points[:, None, :] - points[None, :, :]
     missing = np.array(ROOM) - np.abs(apart)
-    overlap = (missing > 0).all(axis=2)
-    np.fill_diagonal(overlap, val=False)
+    overlap = (missing > 0).all(axis=2) & ~np.eye(len(points), dtype=bool)
     down = missing[:, :, 1] <= missing[:, :, 0]
     sign = np.where(apart >= 0, 1.0, -1.0)
     moves = np.zeros_like(apart)

@@ -10,7 +10,7 @@ const hidden = new Set();
 let at = { x: 0, y: 0, scale: 1 };
 
 function place() {
-  view.setAttribute("transform", `translate(${at.x} ${at.y}) scale(${at.scale})`);
+  view.setAttribute("transform", `translate(${at.x.toFixed(1)} ${at.y.toFixed(1)}) scale(${at.scale.toFixed(3)})`);
   view.classList.toggle("far", at.scale < 0.62 && data.nodes.length > 40);
 }
 
