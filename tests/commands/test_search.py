@@ -2,18 +2,22 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from medical_kg.commands.search import app, snippet
-from medical_kg.documents.ir import Document, Provenance
-from medical_kg.documents.records import Chunk, Embedding
+from medical_kg.commands.passages import snippet
+from medical_kg.commands.search import app
+from medical_kg.documents.ir import Block, Document, Provenance, Section
+from medical_kg.documents.records import Chunk, Embedding, Entity
 from medical_kg.embedders.hashing import HashingEmbedder
 from medical_kg.orchestration.contract.errors import PluginBroken, UsageError
 from medical_kg.stores.database import DatabaseStore
@@ -57,15 +61,18 @@ def fill(workspace: FakeWorkspace, embedder: HashingEmbedder | None) -> None:
         Document(id=name, root=name, kind="trial", title="", text=text, sections=(), provenance=PROVENANCE)
         for name, text in texts.items()
     ]
-    documents[0] = documents[0].model_copy(update={"title": "Aspirin [early]"})
+    blocks = (Block(id="b0", start=0, end=6, pointer="page=2"), Block(id="b1", start=7, end=78, pointer="page=3"))
+    body = {"text": f"Before {STROKE}", "sections": (Section(id="s", blocks=blocks),)}
+    more = {"title": "Aspirin [early]", "published": "2019-05", **body}
+    documents[0] = documents[0].model_copy(update=more)
     chunks = [
         Chunk(
             id=f"{name}#0",
             root=name,
             document=name,
             ordinal=0,
-            start=0,
-            end=len(text),
+            start=7 if name == "nct:1" else 0,
+            end=len(text) + (7 if name == "nct:1" else 0),
             section="Results" if name == "nct:1" else "",
             text=text,
             tokens=9,
@@ -93,18 +100,20 @@ def run(context: Context, *arguments: str) -> Result:
 
 
 def test_passages_are_shown_best_first(workspace: FakeWorkspace) -> None:
-    """Each hit has its title (or id), document, score, ranks, section and the words around."""
+    """Each hit has its title (or id), document, score, ranks, section, place and the words around."""
     context = Context(workspace)
     result = run(context, "second", "stroke", "--limit", "1")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
     assert context.printed.getvalue().splitlines() == [
         "1. Aspirin [early]  nct:1  0.0328 (text 1, vector 1)",
-        f"   Results: {STROKE}",
+        "   Results, characters 7-78, page=3",
+        f"   {STROKE}",
     ]
     context = Context(workspace)
     run(context, "insulin", "--kind", "text")
     assert context.printed.getvalue().splitlines() == [
         "1. nct:2  nct:2  0.0164 (text 1)",
+        "   characters 0-25",
         "   [Insulin] lowers glucose.",
     ]
 
@@ -117,7 +126,61 @@ def test_hits_as_json(workspace: FakeWorkspace, flag: tuple[str, ...], wide: Any
     assert [hit["document"] for hit in found] == ["nct:1", "nct:2"]
     assert found[0]["text"] == STROKE
     assert found[0]["ranks"] == {"text": 1, "vector": 1}
+    assert found[0]["snippet"] == {
+        "text": STROKE,
+        "matches": [[47, 53]],
+        "section": "Results",
+        "start": 7,
+        "end": 78,
+        "block": "b1",
+        "pointer": "page=3",
+    }
     assert context.printed.getvalue() == ""
+
+
+def speak_of(workspace: FakeWorkspace, **nodes: tuple[str, ...]) -> None:
+    """A graph where each root speaks of these nodes."""
+    roots = [root.replace("_", ":") for root in nodes]
+    entities = [
+        Entity(id=f"{root}|{node}", root=root, node=node, kind="condition", name=node[5:], identifiers=(node,))
+        for root, known in zip(roots, nodes.values(), strict=True)
+        for node in known
+    ]
+    with closing(DatabaseStore(workspace.database_url).graph()) as graph:
+        graph.replace(roots, entities, [], version=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ((), ["nct:1", "nct:2"]),
+        (("--source", "nobody"), []),
+        (("--source", "nobody", "--source", "files"), ["nct:1", "nct:2"]),
+        (("--type", "article"), []),
+        (("--since", "2019", "--until", "2019"), ["nct:1"]),
+        (("--since", "2020"), []),
+        (("--concept", "MESH:stroke"), ["nct:1", "nct:2"]),
+        (("--concept", "mesh:stroke", "--concept", "mesh:aspirin"), ["nct:1"]),
+    ],
+)
+def test_a_search_can_be_restricted(workspace: FakeWorkspace, options: tuple[str, ...], expected: list[str]) -> None:
+    """By sources (any), types, years and concepts (all of them), each with and without the others."""
+    speak_of(workspace, nct_1=("mesh:stroke", "mesh:aspirin"), nct_2=("mesh:stroke",))
+    result = run(Context(workspace), "aspirin", "insulin", *options, "--json")
+    assert sorted(hit["document"] for hit in json.loads(result.stdout)) == expected
+
+
+def test_a_filter_that_cannot_be_meant_is_an_error(workspace: FakeWorkspace) -> None:
+    """Years that end before they begin; a concept that is not in the graph, with those that may be meant."""
+    speak_of(workspace, nct_1=("mesh:stroke",))
+    for options, expected in {
+        ("--since", "2020", "--until", "2019"): "--since 2020 is after --until 2019",
+        ("--concept", "stroke"): r"concept with the id 'stroke'; do you mean mesh:stroke \(stroke\)\?",
+        ("--concept", "mesh:none"): "'mesh:none'; look for it with: medical-kg graph find WORDS",
+    }.items():
+        error = run(Context(workspace), "aspirin", *options).exception
+        with pytest.raises(UsageError, match=expected):
+            raise error or AssertionError
 
 
 def fill_long(workspace: FakeWorkspace, chunks: int) -> None:
@@ -191,10 +254,41 @@ def test_an_embedder_s_options_may_stand_in_the_settings(tmp_path: Path) -> None
     assert json.loads(run(Context(workspace), "stroke", "--json").stdout)[0]["document"] == "nct:1"
 
 
-def test_a_snippet_is_cut_around_the_first_word_found() -> None:
-    """It begins at a word shortly before the query's, marks what is left out, and puts the query's words in bold."""
-    text = snippet("Stroke (risk", "alpha " * 30 + "\n the stroke risk " + "omega " * 30, 40)
-    assert text.plain == "… alpha the stroke risk omega omega omega …"
-    assert [text.plain[span.start : span.end] for span in text.spans] == ["stroke", "risk"]
-    assert snippet("a of", "short passage").plain == "short passage"
-    assert snippet("x", "y" * 300, 40).plain == "y" * 40 + " …"
+def shown(text: str, *words: str, size: int = 240) -> str:
+    """The snippet of a text in which these words are matches, with matches in capitals."""
+    matches = sorted((at.start(), at.end()) for word in words for at in re.finditer(word, text))
+    line = snippet(text, tuple(matches), size).styled()
+    plain = line.plain
+    for span in line.spans:
+        plain = plain[: span.start] + plain[span.start : span.end].upper() + plain[span.end :]
+    return plain
+
+
+def test_a_snippet_is_cut_around_the_words_found() -> None:
+    """It begins at a word shortly before, marks what is left out, and puts matches in bold, all on one line."""
+    text = "alpha " * 30 + "\n the stroke risk " + "omega " * 30
+    assert shown(text, "stroke", "risk", size=40) == "… the STROKE RISK omega omega omega omega …"
+    assert shown("short  passage ") == "short passage"
+    assert shown("y" * 300, size=40) == "y" * 40 + " …"
+    assert shown("alpha beta " * 9, size=20) == "alpha beta alpha …"
+    assert shown("alpha " * 9 + "omega", "omega", size=20).endswith("alpha OMEGA")
+
+
+def test_a_snippet_shows_most_different_words() -> None:
+    """One word many times tells less than two words once."""
+    text = "risk risk risk " + "alpha " * 30 + "stroke risk"
+    assert "STROKE RISK" in shown(text, "risk", "stroke", size=40)
+
+
+@given(st.text(st.sampled_from("ab \n"), max_size=120), st.data(), st.integers(4, 60))
+def test_a_snippet_is_a_part_of_its_text(text: str, data: st.DataObject, size: int) -> None:
+    """Never longer than asked for, within the text, and every match it names is inside it."""
+    ends = st.integers(0, len(text))
+    pairs = data.draw(st.lists(st.tuples(ends, ends).filter(lambda one: one[0] < one[1]), max_size=4))
+    matches = tuple(
+        one for number, one in enumerate(sorted(pairs)) if all(one[0] >= two[1] for two in sorted(pairs)[:number])
+    )
+    part = snippet(text, matches, size)
+    assert 0 <= part.start <= part.end <= len(text)
+    assert part.end - part.start <= size
+    assert all(part.start <= start < end <= part.end for start, end in part.matches)

@@ -288,6 +288,16 @@ def test_node_is_found_by_any_identifier(graph: SqlGraph) -> None:
     assert graph.node("pmid:3") is None
 
 
+def test_roots_are_found_by_any_identifier(graph: SqlGraph) -> None:
+    """Those of every node that an identifier leads to, whatever its case; none for what nobody speaks of."""
+    said = [entity("r1", "pmid:1", "", "pmid:1", "doi:10.1/Ab"), entity("r2", "pmid:2", "", "pmid:2", "doi:10.1/ab")]
+    graph.replace(["r1", "r2", "r3"], [*said, entity("r3", "gout", "Gout")], [], version=0)
+    assert graph.roots("DOI:10.1/AB") == {"r1", "r2"}
+    assert graph.roots("pmid:2") == {"r2"}
+    assert graph.roots("gout") == {"r3"}
+    assert graph.roots("pmid:3") == frozenset()
+
+
 def test_find_ranks_what_matches_best(graph: SqlGraph) -> None:
     """Id and identifier first, then the equal name, names that begin so, words inside, parts of words."""
     names = {

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from medical_kg import InputError
 from medical_kg.documents.ir import Document, Provenance
 from medical_kg.documents.records import Chunk, Embedding
 from medical_kg.embedders.hashing import HashingEmbedder
+from medical_kg.stores.contract import Filters
 from medical_kg.stores.sql_index import SqlIndex, fuse
 from medical_kg.stores.sql_index_tables import chunk_key
 from medical_kg.stores.sql_index_words import telling_words
@@ -29,12 +31,21 @@ def index(url: str) -> Iterator[SqlIndex]:
         yield opened
 
 
-def write(index: SqlIndex, **texts: list[str]) -> None:
-    """Write documents of these ids, each with chunks of these texts."""
+def write(index: SqlIndex, more: dict[str, Any] | None = None, **texts: list[str]) -> None:
+    """Write documents of these ids, each with chunks of these texts; ``more`` are fields of the documents."""
     provenance = Provenance(source="test", uri="mem:")
     documents = [
         Document(
-            id=name, root=f"root:{name}", kind="article", title="A title", text="", sections=(), provenance=provenance
+            **{
+                "id": name,
+                "root": f"root:{name}",
+                "kind": "article",
+                "title": "A title",
+                "text": "",
+                "sections": (),
+                "provenance": provenance,
+                **(more or {}),
+            }
         )
         for name in texts
     ]
@@ -108,6 +119,62 @@ def test_fusion_adds_reciprocal_ranks() -> None:
     ]
     assert [score for _, score, _ in fused] == pytest.approx([2 / 62, 1 / 61, 1 / 61])
     assert fuse({"text": []}) == []
+
+
+def origin(source: str, form: str) -> Provenance:
+    return Provenance(source=source, uri="mem:", format=form)
+
+
+@pytest.fixture
+def mixed(index: SqlIndex) -> SqlIndex:
+    """An index of three kinds of documents that all say the same."""
+    write(index, {"kind": "trial", "published": "2019", "provenance": origin("auto", "ctgov")}, a=["aspirin early"])
+    write(index, {"published": "2021-07-01", "provenance": origin("pubmed", "xml")}, b=["aspirin now"])
+    write(index, {"published": "20210", "provenance": origin("pubmed", "xml")}, c=["aspirin late", "aspirin"])
+    return index
+
+
+@pytest.mark.parametrize("kind", ["text", "vector", "hybrid"])
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        (Filters(), "abcc"),
+        (Filters(sources=("pubmed",)), "bcc"),
+        (Filters(sources=("ctgov", "xml")), "abcc"),
+        (Filters(kinds=("trial",)), "a"),
+        (Filters(kinds=("trial", "article"), since=2020), "b"),
+        (Filters(since=2019, until=2019), "a"),
+        (Filters(until=2021), "ab"),
+        (Filters(roots=frozenset({"root:a", "root:c", "root:nobody"})), "acc"),
+        (Filters(roots=frozenset({f"root:{number}" for number in range(70_000)} | {"root:b"})), "b"),
+        (Filters(roots=frozenset()), ""),
+        (Filters(sources=("pubmed",), roots=frozenset({"root:a"})), ""),
+    ],
+)
+def test_filters_leave_what_they_name(mixed: SqlIndex, kind: str, filters: Filters, expected: str) -> None:
+    """Sources and formats, kinds, years (a date without a year is in no range) and roots, alone and together."""
+    hits = mixed.search("aspirin", EMBEDDER.embed_query("aspirin"), limit=9, kind=kind, filters=filters)
+    assert "".join(sorted(hit.document for hit in hits)) == expected
+
+
+def test_filters_are_applied_before_the_best_are_taken(index: SqlIndex) -> None:
+    """However many better chunks there are outside of the filter; the order of those inside stays."""
+    write(index, a=["aspirin aspirin"] * 150, b=["aspirin in the long run", "nothing", "aspirin"])
+    query, only = EMBEDDER.embed_query("aspirin"), Filters(roots=frozenset({"root:b"}))
+    for kind in ("text", "vector"):
+        hits = index.search("aspirin", query, limit=500, kind=kind)
+        within = index.search("aspirin", query, limit=2, kind=kind, filters=only)
+        assert [hit.chunk for hit in within] == [hit.chunk for hit in hits if hit.document == "b"][:2]
+        assert len(within) == 2
+
+
+def test_a_hit_says_where_words_of_the_query_stand(index: SqlIndex) -> None:
+    """In its text, as the index sees words: other forms and accents count, words that tell nothing do not."""
+    text = "Le syndrome de Ménière\0 of patients,\x02 of whom one (a patient) had two."
+    write(index, a=[text, "nothing of the kind"])
+    [hit] = index.search("what of the patients with MENIERE", None, limit=9, kind="text")
+    assert [hit.text[start:end] for start, end in hit.matches] == ["Ménière", "patients", "patient"]
+    assert index.search("?", EMBEDDER.embed_query("kind"), limit=1)[0].matches == ()
 
 
 def test_function_words_count_only_where_there_are_no_others() -> None:

@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, inspect, select
 
+from medical_kg.documents.ir import Document, Provenance
+from medical_kg.documents.records import Chunk
 from medical_kg.orchestration.contract.database import open_engine, reading, writing
 from medical_kg.orchestration.contract.errors import SchemaTooNew
+from medical_kg.stores.contract import Filters
 from medical_kg.stores.database import DatabaseStore
 from medical_kg.stores.sql import open_tables
 from medical_kg.stores.sql_schema import SCHEMAS, Schema, bring_up_to_date
@@ -33,7 +36,7 @@ def test_each_half_has_a_version_of_its_own(url: str) -> None:
     """Opening index and graph writes down what schema they have; opening again changes nothing."""
     halves(url)
     halves(url)
-    assert versions(url) == {"index": 1, "graph": 2}
+    assert versions(url) == {"index": 2, "graph": 2}
 
 
 @pytest.mark.parametrize("half", ["index", "graph"])
@@ -51,6 +54,41 @@ def test_a_half_of_a_newer_release_is_refused(url: str, half: str) -> None:
     opens.pop(half)
     [other] = opens.values()
     other().close()
+
+
+def as_schema_1(url: str) -> None:
+    """Take away what schema 2 of the index added."""
+    engine = open_engine(url)
+    with writing(engine) as connection:
+        for name in ("source", "format", "year"):
+            connection.exec_driver_sql(f"ALTER TABLE index_documents DROP COLUMN {name}")
+        connection.execute(SCHEMAS.update().where(SCHEMAS.c.half == "index").values(version=1))
+    engine.dispose()
+
+
+def test_an_index_of_schema_1_can_be_filtered_once_upgraded(url: str) -> None:
+    """Source, format and year of documents that are there already are read from them."""
+    origin = Provenance(source="pubmed", uri="mem:", format="pubmed-xml")
+    fields: dict[str, Any] = {"kind": "article", "title": "", "text": "", "sections": (), "provenance": origin}
+    documents = [
+        Document(id=name, root=f"root:{name}", published=published, **fields)
+        for name, published in (("a", "2020-05"), ("b", ""))
+    ]
+    chunk = Chunk(id="c", root="root:a", document="a", ordinal=0, start=0, end=1, section="", text="dengue", tokens=1)
+    other = chunk.model_copy(update={"root": "root:b", "document": "b"})
+    with closing(DatabaseStore(url).index()) as index:
+        index.replace(documents, [chunk, other], [], version=1)
+    as_schema_1(url)
+    with closing(DatabaseStore(url).index()) as index:
+        for filters, expected in (
+            (Filters(sources=("pubmed",)), ["a", "b"]),
+            (Filters(sources=("pubmed-xml",), since=2020), ["a"]),
+        ):
+            hits = index.search("dengue", None, limit=9, kind="text", filters=filters)
+            assert sorted(hit.document for hit in hits) == expected
+        again = index.replace(documents, [chunk, other], [], version=2)
+        assert again.replaced == 2
+    assert versions(url)["index"] == 2
 
 
 def tables(*names: str) -> MetaData:

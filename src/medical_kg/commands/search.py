@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from contextlib import closing
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from medical_kg.commands.contract import context_of
+from medical_kg.commands.passages import Passage, passage_of
 from medical_kg.orchestration.contract.errors import MedicalKGError, UsageError
+from medical_kg.stores.contract import EVERYTHING, Filters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,13 +25,14 @@ if TYPE_CHECKING:
     from medical_kg.commands.contract import CommandContext
     from medical_kg.documents.records import EmbedderIdentity
     from medical_kg.embedders.contract import Embedder
-    from medical_kg.stores.contract import Hit, IndexStore
+    from medical_kg.stores.contract import Hit, IndexStore, Store
 
 EMBEDDERS = "medical_kg.embedders"
-SNIPPET = 240
-"""How many characters of a passage are shown."""
 MORE = 4
 """How many times as many passages are asked for as are shown, since some may be of one document."""
+
+LIKE = 3
+"""How many concepts are offered where the one that was asked for is not there."""
 
 app = typer.Typer()
 
@@ -44,30 +46,65 @@ class Kind(StrEnum):
 
 
 @app.command()
-def search(
+def search(  # noqa: PLR0913  # one argument per option
     ctx: typer.Context,
     text: Annotated[list[str], typer.Argument(help="What to look for, in plain words.")],
+    *,
     limit: Annotated[int, typer.Option(min=1, help="How many passages to show.")] = 10,
     per_document: Annotated[int, typer.Option(min=0, help="At most this many of one document; 0 for all.")] = 2,
     kind: Annotated[Kind, typer.Option(help="By words, by vectors, or both.")] = Kind.hybrid,
+    sources: Annotated[
+        list[str] | None,
+        typer.Option("--source", metavar="NAME", help="Only of this source or format; may be repeated: any of them."),
+    ] = None,
+    types: Annotated[
+        list[str] | None,
+        typer.Option("--type", metavar="TYPE", help="Only documents of this type: trial, article, text; repeatable."),
+    ] = None,
+    since: Annotated[int | None, typer.Option(metavar="YEAR", help="Published in this year or later.")] = None,
+    until: Annotated[int | None, typer.Option(metavar="YEAR", help="Published in this year or earlier.")] = None,
+    concepts: Annotated[
+        list[str] | None,
+        typer.Option("--concept", metavar="ID", help="Only documents that speak of this; repeated: of all of them."),
+    ] = None,
     store: Annotated[str, typer.Option(help="The store that holds the index.")] = "database",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,  # noqa: FBT002  # typer's form of a flag
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Find passages in the indexed documents."""
+    """Find passages in the indexed documents.
+
+    medical-kg search "kidney injury" --source pubmed --since 2015 --concept doid:3021
+    """
     context = context_of(ctx)
     context.json = context.json or as_json
     query = " ".join(text)
-    opened = context.plugins.get("medical_kg.stores", store)(context.workspace.database_url).index()
-    with closing(opened) as index:
-        hits = find(context, index, query, limit=limit, kind=kind, per_document=per_document)
+    if since is not None and until is not None and since > until:
+        raise UsageError(f"--since {since} is after --until {until}: no year is between them")
+    made: Store = context.plugins.get("medical_kg.stores", store)(context.workspace.database_url)
+    filters = Filters(
+        sources=tuple(sources or ()),
+        kinds=tuple(types or ()),
+        since=since,
+        until=until,
+        roots=speaking_of(made, concepts) if concepts else None,
+    )
+    with closing(made.index()) as index:
+        hits = find(context, index, query, limit=limit, kind=kind, per_document=per_document, filters=filters)
+        passages = [passage_of(index, hit) for hit in hits]
     if context.json:
-        typer.echo(json.dumps([hit.model_dump() for hit in hits], ensure_ascii=False, indent=2))
+        typer.echo(json.dumps([one.as_data() for one in passages], ensure_ascii=False, indent=2))
     else:
-        _show(context.console, query, hits)
+        _show(context.console, passages)
 
 
 def find(
-    context: CommandContext, index: IndexStore, query: str, *, limit: int, kind: str, per_document: int = 0
+    context: CommandContext,
+    index: IndexStore,
+    query: str,
+    *,
+    limit: int,
+    kind: str,
+    per_document: int = 0,
+    filters: Filters = EVERYTHING,
 ) -> list[Hit]:
     """Search with the embedder the index was made with; an index without vectors is searched by words, and that is said.
 
@@ -77,11 +114,27 @@ def find(
     kind, vector = _means(context, index, query, kind)
     size = limit * MORE if per_document else limit
     while True:
-        hits = index.search(query, vector, limit=size, kind=kind)
+        hits = index.search(query, vector, limit=size, kind=kind, filters=filters)
         kept = spread(hits, per_document)[:limit]
         if len(kept) == limit or len(hits) < size:
             return kept
         size *= MORE
+
+
+def speaking_of(store: Store, concepts: list[str]) -> frozenset[str]:
+    """Return the roots that speak of all of these concepts, as the graph has them.
+
+    Raises:
+        UsageError: the graph knows one of them not; concepts with a like name are offered.
+    """
+    with closing(store.graph()) as graph:
+        found = {one: graph.roots(one) for one in concepts}
+        for one in concepts:
+            if not found[one]:
+                like = ", ".join(f"{node.id} ({node.name})" for node in graph.find(one, limit=LIKE))
+                advice = f"do you mean {like}?" if like else "look for it with: medical-kg graph find WORDS"
+                raise UsageError(f"no document in the graph speaks of a concept with the id {one!r}; {advice}")
+    return frozenset.intersection(*found.values())
 
 
 def spread(hits: list[Hit], per_document: int) -> list[Hit]:
@@ -141,37 +194,20 @@ def _told(identity: EmbedderIdentity) -> str:
     return f"{identity.model}, {', '.join(parts)}"
 
 
-def _show(console: Console, query: str, hits: list[Hit]) -> None:
-    if not hits:
+def _show(console: Console, passages: list[Passage]) -> None:
+    if not passages:
         console.print("nothing found")
-    for line in _lines(query, hits):
+    for line in _lines(passages):
         console.print(line, highlight=False, soft_wrap=True)
 
 
-def _lines(query: str, hits: list[Hit]) -> Iterator[Any]:
+def _lines(passages: list[Passage]) -> Iterator[Text]:
     from rich.text import Text
 
-    for number, hit in enumerate(hits, 1):
+    for number, (hit, place, snippet) in enumerate(passages, 1):
         ranks = ", ".join(f"{name} {rank}" for name, rank in hit.ranks.items())
         yield Text.assemble(
             f"{number}. ", (hit.title or hit.document, "bold"), f"  {hit.document}  {hit.score:.4f} ({ranks})"
         )
-        section = f"{hit.section}: " if hit.section else ""
-        yield Text.assemble("   ", (section, "dim"), snippet(query, hit.text))
-
-
-def snippet(query: str, passage: str, size: int = SNIPPET) -> Text:
-    """Return the part of a passage around the query's first word in it, on one line, with the query's words in bold."""
-    from rich.text import Text
-
-    line = " ".join(passage.split())
-    words = sorted({re.escape(word) for word in re.findall(r"\w{3,}", query)}, key=len, reverse=True)
-    pattern = re.compile(rf"\b(?:{'|'.join(words)})", re.IGNORECASE) if words else None
-    found = pattern.search(line) if pattern else None
-    start = max(0, min(found.start() - size // 4, len(line) - size)) if found else 0
-    start = line.rfind(" ", 0, start) + 1 if start else 0
-    part = line[start : start + size].strip()
-    text = Text(("… " if start else "") + part + (" …" if start + size < len(line) else ""))
-    if pattern:
-        text.highlight_regex(pattern, "bold")
-    return text
+        yield Text(f"   {place}", "dim")
+        yield Text.assemble("   ", snippet.styled())

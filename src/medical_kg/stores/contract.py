@@ -46,8 +46,32 @@ class Removed(NamedTuple):
     refused: tuple[str, ...]
 
 
+class Filters(Record):
+    """What a search is restricted to; what is left empty restricts nothing.
+
+    Attributes:
+        sources: names of sources or formats; a document of any of them is taken.
+        kinds: kinds of documents (``trial``, ``article``, ``text``), any of them.
+        since, until: the first and the last year of publication; a document without a year is in no range.
+        roots: only documents of these roots; an empty set finds nothing.
+    """
+
+    sources: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    since: int | None = None
+    until: int | None = None
+    roots: frozenset[str] | None = None
+
+
+EVERYTHING = Filters()
+"""Restricts nothing."""
+
+
 class Hit(Record):
-    """One search result: a chunk, its document, the fused score and its rank in each list it came from (from 1)."""
+    """One search result: a chunk, its document, the fused score and its rank in each list it came from (from 1).
+
+    ``matches`` says where words of the query stand in ``text`` (characters, end exclusive), in order.
+    """
 
     chunk: str
     document: str
@@ -59,6 +83,7 @@ class Hit(Record):
     end: int
     score: float
     ranks: dict[str, int]
+    matches: tuple[tuple[int, int], ...] = ()
 
 
 class Node(Record):
@@ -136,8 +161,19 @@ class IndexStore(Protocol):
     def embedder(self) -> EmbedderIdentity | None:
         """Return what made the vectors in this index; None while it has none."""
 
-    def search(self, text: str, vector: np.ndarray | None, *, limit: int, kind: str = "hybrid") -> list[Hit]:
-        """Return the best chunks, best first; ``kind`` is ``hybrid``, ``text`` or ``vector``."""
+    def search(
+        self,
+        text: str,
+        vector: np.ndarray | None,
+        *,
+        limit: int,
+        kind: str = "hybrid",
+        filters: Filters = EVERYTHING,
+    ) -> list[Hit]:
+        """Return the best chunks, best first; ``kind`` is ``hybrid``, ``text`` or ``vector``.
+
+        Filters take chunks away and leave the order of the others as it is.
+        """
 
     def counts(self) -> Mapping[str, int]:
         """Return how many documents, chunks and vectors there are."""
@@ -168,6 +204,9 @@ class GraphStore(Protocol):
 
     def node(self, ident: str) -> Node | None:
         """Return a node by its id or any of its identifiers."""
+
+    def roots(self, ident: str) -> frozenset[str]:
+        """Return the roots that speak of the nodes with this id or identifier."""
 
     def edges(self, node: str, *, limit: int) -> list[Edge]:
         """Return the edges at a node, in either direction."""

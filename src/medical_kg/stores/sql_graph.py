@@ -149,6 +149,17 @@ class SqlGraph:
             row = connection.execute(query).first()
         return None if row is None else _node(row)
 
+    def roots(self, ident: str) -> frozenset[str]:
+        """Return the roots that speak of any node with this id or identifier, or of a record shown as one of them."""
+        by_identifier = select(IDENTIFIERS.c.node).where(IDENTIFIERS.c.folded == folded(ident))
+        with reading(self._engine) as connection:
+            known = _records(connection, [ident, *connection.scalars(by_identifier)])
+            return frozenset(
+                root
+                for group in in_groups(known)
+                for root in connection.scalars(select(STATEMENTS.c.root).where(STATEMENTS.c.node.in_(group)))
+            )
+
     def edges(self, node: str, *, limit: int) -> list[Edge]:
         """Return the edges at a node, those it is the subject of first, each direction in the order of its index."""
         with reading(self._engine) as connection:

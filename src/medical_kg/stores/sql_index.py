@@ -18,8 +18,10 @@ from medical_kg import InputError
 from medical_kg.documents.ir import Document
 from medical_kg.documents.records import Chunk
 from medical_kg.orchestration.contract.database import reading, writing
-from medical_kg.stores.contract import EmbedderMismatch, Hit, Removed, Written
+from medical_kg.stores.contract import EVERYTHING, EmbedderMismatch, Filters, Hit, Removed, Written
 from medical_kg.stores.sql import claim_roots, drop_version, in_groups, keep_digests, open_tables
+from medical_kg.stores.sql_index_filters import allowed
+from medical_kg.stores.sql_index_matches import matches
 from medical_kg.stores.sql_index_rows import RootRows, by_root
 from medical_kg.stores.sql_index_tables import CHUNKS, DOCUMENTS, IDENTIFIERS, INDEX, META, VECTORS
 from medical_kg.stores.sql_index_words import full_text, telling_words
@@ -28,7 +30,7 @@ from medical_kg.stores.sql_index_write import count_roots, delete_roots, insert_
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from sqlalchemy import Connection, RowMapping
+    from sqlalchemy import Connection, RowMapping, Select
 
     from medical_kg.documents.records import EmbedderIdentity, Embedding
 
@@ -133,7 +135,15 @@ class SqlIndex:
         with reading(self._engine) as connection:
             return stored_embedder(connection)
 
-    def search(self, text: str, vector: np.ndarray[Any, Any] | None, *, limit: int, kind: str = "hybrid") -> list[Hit]:
+    def search(
+        self,
+        text: str,
+        vector: np.ndarray[Any, Any] | None,
+        *,
+        limit: int,
+        kind: str = "hybrid",
+        filters: Filters = EVERYTHING,
+    ) -> list[Hit]:
         """Return the best chunks, best first. The text is free: nothing in it is an operator.
 
         Raises:
@@ -146,14 +156,15 @@ class SqlIndex:
         if kind != "text" and vector is None:
             msg = f"a {kind} search needs the query's vector; kind 'text' does without"
             raise InputError(msg)
-        size = max(POOL, limit)
+        size, words = max(POOL, limit), telling_words(text)
         with reading(self._engine) as connection:
+            keys = allowed(connection, filters)
             lists: dict[str, list[int]] = {}
             if kind != "vector":
-                lists["text"] = full_text(connection).find(connection, telling_words(text), size)
+                lists["text"] = full_text(connection).find(connection, words, size, keys)
             if kind != "text" and vector is not None:
-                lists["vector"] = self._by_vector(connection, vector, size)
-            return _hits(connection, lists, limit)
+                lists["vector"] = self._by_vector(connection, vector, size, keys)
+            return _hits(connection, lists, limit, words)
 
     def counts(self) -> Mapping[str, int]:
         """Return how many documents, chunks and vectors there are."""
@@ -168,13 +179,18 @@ class SqlIndex:
         """Let go of the database."""
         self._engine.dispose()
 
-    def _by_vector(self, connection: Connection, vector: np.ndarray[Any, Any], size: int) -> list[int]:
+    def _by_vector(
+        self, connection: Connection, vector: np.ndarray[Any, Any], size: int, only: Select[tuple[int]] | None
+    ) -> list[int]:
         keys, matrix = self._vectors(connection)
         if not len(keys):
             return []
         if vector.shape != matrix.shape[1:]:
             msg = f"the query's vector has shape {vector.shape}, those in the index {matrix.shape[1:]}"
             raise EmbedderMismatch(msg)
+        if only is not None:
+            kept = np.isin(keys, np.fromiter(connection.scalars(only), dtype=np.int64))
+            keys, matrix = keys[kept], matrix[kept]
         best = np.argsort(-(matrix @ np.asarray(vector, dtype=np.float32)), kind="stable")[:size]
         return [int(key) for key in keys[best]]
 
@@ -214,7 +230,7 @@ def fuse(lists: Mapping[str, Sequence[int]]) -> list[tuple[int, float, dict[str,
     return sorted(scored, key=lambda one: (-one[1], one[0]))
 
 
-def _hits(connection: Connection, lists: Mapping[str, Sequence[int]], limit: int) -> list[Hit]:
+def _hits(connection: Connection, lists: Mapping[str, Sequence[int]], limit: int, words: Sequence[str]) -> list[Hit]:
     best = fuse(lists)[:limit]
     query = select(CHUNKS, DOCUMENTS.c.title).join(DOCUMENTS)
     rows = {
@@ -222,10 +238,11 @@ def _hits(connection: Connection, lists: Mapping[str, Sequence[int]], limit: int
         for keys in in_groups(key for key, *_ in best)
         for row in connection.execute(query.where(CHUNKS.c.key.in_(keys))).mappings()
     }
-    return [_hit(rows[key], score, ranks) for key, score, ranks in best]
+    found = matches(words, [rows[key]["text"] for key, *_ in best])
+    return [_hit(rows[key], score, ranks, spans) for (key, score, ranks), spans in zip(best, found, strict=True)]
 
 
-def _hit(row: RowMapping, score: float, ranks: dict[str, int]) -> Hit:
+def _hit(row: RowMapping, score: float, ranks: dict[str, int], spans: tuple[tuple[int, int], ...]) -> Hit:
     return Hit(
         chunk=row["id"],
         document=row["document"],
@@ -237,4 +254,5 @@ def _hit(row: RowMapping, score: float, ranks: dict[str, int]) -> Hit:
         end=row["end"],
         score=score,
         ranks=ranks,
+        matches=spans,
     )

@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from sqlalchemy import text
+from sqlalchemy import BigInteger, bindparam, literal_column, select, table, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Select
 
     from medical_kg.stores.sql_index_rows import RootRows
 
@@ -22,9 +22,10 @@ CREATE VIEW IF NOT EXISTS index_text_source AS
 SELECT c.key AS key, c.root AS root, d.title AS title, c.section AS section, c.text AS text
 FROM index_chunks c JOIN index_documents d ON d.root = c.root AND d.id = c.document
 """
-TEXT = """
+TOKENIZE = "porter unicode61 remove_diacritics 2"
+TEXT = f"""
 CREATE VIRTUAL TABLE IF NOT EXISTS index_text USING fts5(
-    title, section, text, content='index_text_source', content_rowid='key', tokenize='porter unicode61 remove_diacritics 2'
+    title, section, text, content='index_text_source', content_rowid='key', tokenize='{TOKENIZE}'
 )
 """
 ROOTS_GIVEN = "root IN (SELECT value FROM json_each(:roots))"
@@ -39,7 +40,14 @@ ADD = text(
     f"SELECT key, title, section, text FROM index_text_source WHERE {ROOTS_GIVEN} ORDER BY key"
 )
 PURGE = text("INSERT INTO index_text(index_text) VALUES('optimize')")
-MATCH = text("SELECT rowid FROM index_text WHERE index_text MATCH :words ORDER BY bm25(index_text), rowid LIMIT :limit")
+ROW = literal_column("rowid", BigInteger)
+MATCH = (
+    select(ROW)
+    .select_from(table("index_text"))
+    .where(text("index_text MATCH :words"))
+    .order_by(text("bm25(index_text)"), ROW)
+    .limit(bindparam("limit"))
+)
 
 
 class Fts5:
@@ -62,11 +70,14 @@ class Fts5:
         """Merge all segments into one: what was deleted is a mark in a newer one until then."""
         connection.execute(PURGE)
 
-    def find(self, connection: Connection, words: Sequence[str], limit: int) -> list[int]:
+    def find(
+        self, connection: Connection, words: Sequence[str], limit: int, keys: Select[tuple[int]] | None = None
+    ) -> list[int]:
         """Return the best by BM25."""
         if not words:
             return []
-        return list(connection.execute(MATCH, {"words": match_expression(words), "limit": limit}).scalars())
+        query = MATCH if keys is None else MATCH.where(ROW.in_(keys))
+        return list(connection.execute(query, {"words": match_expression(words), "limit": limit}).scalars())
 
 
 def match_expression(words: Iterable[str]) -> str:

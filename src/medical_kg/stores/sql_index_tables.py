@@ -8,6 +8,8 @@ of writes stands apart, in ``index_meta`` and ``store_roots``.
 
 from __future__ import annotations
 
+import json
+import re
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +23,12 @@ from sqlalchemy import (
     MetaData,
     Table,
     UniqueConstraint,
+    bindparam,
     event,
+    select,
+    update,
 )
+from sqlalchemy.schema import CreateColumn
 
 from medical_kg.stores.sql import KEPT
 from medical_kg.stores.sql_index_words import full_text
@@ -43,8 +49,12 @@ DOCUMENTS = Table(
     Column("kind", KEPT, nullable=False),
     Column("title", KEPT, nullable=False),
     Column("json", KEPT, nullable=False),
+    Column("source", KEPT, nullable=False, server_default=""),
+    Column("format", KEPT, nullable=False, server_default=""),
+    Column("year", Integer),
     Index("index_documents_id", "id"),
 )
+"""``source``, ``format`` and ``year`` are what filters look at; they stand in ``json`` too."""
 
 IDENTIFIERS = Table(
     "index_identifiers",
@@ -98,7 +108,38 @@ def _finish(_metadata: MetaData, connection: Connection, **_more: Any) -> None:
     full_text(connection).create(connection)
 
 
-INDEX = Schema("index", 1, METADATA)
+YEAR = re.compile(r"[0-9]{4}(?![0-9])")
+
+
+def filtered_by(source: str, form: str, published: str) -> dict[str, str | int | None]:
+    """Return what filters look at of a document; a date that begins with no year has none."""
+    found = YEAR.match(published)
+    return {"source": source, "format": form, "year": int(found[0]) if found else None}
+
+
+def _add_filters(connection: Connection) -> None:
+    """Schema 2: what filters look at gets columns, filled from the documents."""
+    for name in ("source", "format", "year"):
+        column = CreateColumn(DOCUMENTS.c[name]).compile(dialect=connection.dialect)
+        connection.exec_driver_sql(f"ALTER TABLE index_documents ADD COLUMN {column}")
+    change = (
+        update(DOCUMENTS)
+        .where(DOCUMENTS.c.root == bindparam("of_root"), DOCUMENTS.c.id == bindparam("of_id"))
+        .values({name: bindparam(f"new_{name}") for name in ("source", "format", "year")})
+    )
+    names = connection.execute(select(DOCUMENTS.c.root, DOCUMENTS.c.id)).all()
+    for root, ident in names:
+        known = connection.execute(
+            select(DOCUMENTS.c.json).where(DOCUMENTS.c.root == root, DOCUMENTS.c.id == ident)
+        ).scalar_one()
+        document = json.loads(known)
+        origin = document["provenance"]
+        values = filtered_by(origin["source"], origin["format"], document["published"])
+        new = {f"new_{name}": value for name, value in values.items()}
+        connection.execute(change, {"of_root": root, "of_id": ident, **new})
+
+
+INDEX = Schema("index", 2, METADATA, {2: _add_filters})
 """The schema of the index: its version is raised when a table changes."""
 
 

@@ -12,14 +12,14 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING
 
-from sqlalchemy import text
+from sqlalchemy import BigInteger, Numeric, bindparam, column, select, text
 
 from medical_kg.stores.sql_index_tables import chunk_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Select
 
     from medical_kg.stores.sql_index_rows import RootRows
 
@@ -41,8 +41,9 @@ DO $$ BEGIN
 END $$
 """
 ADD = text("INSERT INTO index_text (key, words) VALUES (:key, to_tsvector('medical_kg', :words))")
-MATCH = text(
-    """
+RANKED = (
+    text(
+        """
     WITH asked AS (SELECT DISTINCT plainto_tsquery('medical_kg', word) AS query FROM unnest(CAST(:words AS text[])) word),
     found AS (
         SELECT query, key, ts_rank(words, query, 1) AS rank FROM asked JOIN index_text ON words @@ query
@@ -51,9 +52,13 @@ MATCH = text(
         SELECT query, ln(1 + ((SELECT count(*) FROM index_text) - count(*) + 0.5) / (count(*) + 0.5)) AS weight
         FROM found GROUP BY query
     )
-    SELECT key FROM found JOIN rare USING (query) GROUP BY key ORDER BY sum(rank::numeric * weight) DESC, key LIMIT :limit
+    SELECT key, sum(rank::numeric * weight) AS score FROM found JOIN rare USING (query) GROUP BY key
     """
+    )
+    .columns(column("key", BigInteger), column("score", Numeric))
+    .subquery("ranked")
 )
+MATCH = select(RANKED.c.key).order_by(RANKED.c.score.desc(), RANKED.c.key).limit(bindparam("limit"))
 
 
 class TsVector:
@@ -74,10 +79,13 @@ class TsVector:
     def purge(self, connection: Connection) -> None:
         """Do nothing: no words are kept apart from their row."""
 
-    def find(self, connection: Connection, words: Sequence[str], limit: int) -> list[int]:
-        """Return the best by the weighted sum of their ranks."""
+    def find(
+        self, connection: Connection, words: Sequence[str], limit: int, keys: Select[tuple[int]] | None = None
+    ) -> list[int]:
+        """Return the best by the weighted sum of their ranks; how rare a word is does not depend on the filter."""
         asked = [part for word in words for part in folded(word).split()]
-        return list(connection.execute(MATCH, {"words": asked, "limit": limit}).scalars())
+        query = MATCH if keys is None else MATCH.where(RANKED.c.key.in_(keys))
+        return list(connection.execute(query, {"words": asked, "limit": limit}).scalars())
 
 
 def _rows(rows: RootRows) -> Iterator[dict[str, int | str]]:

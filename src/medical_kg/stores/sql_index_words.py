@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Select
 
     from medical_kg.stores.sql_index_rows import RootRows
 
@@ -39,8 +39,10 @@ class FullText(Protocol):
     def purge(self, connection: Connection) -> None:
         """Remove the words that are only marked as gone."""
 
-    def find(self, connection: Connection, words: Sequence[str], limit: int) -> list[int]:
-        """Return the keys of the chunks with any of these words, best first."""
+    def find(
+        self, connection: Connection, words: Sequence[str], limit: int, keys: Select[tuple[int]] | None = None
+    ) -> list[int]:
+        """Return the keys of the chunks with any of these words, best first; where a query is given, of its keys only."""
 
 
 def full_text(connection: Connection) -> FullText:

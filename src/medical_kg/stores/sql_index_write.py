@@ -10,7 +10,7 @@ from medical_kg.documents.records import EmbedderIdentity
 from medical_kg.stores.contract import EmbedderMismatch
 from medical_kg.stores.sql import in_groups
 from medical_kg.stores.sql_index_rows import vector_bytes
-from medical_kg.stores.sql_index_tables import CHUNKS, DOCUMENTS, IDENTIFIERS, META, VECTORS, chunk_key
+from medical_kg.stores.sql_index_tables import CHUNKS, DOCUMENTS, IDENTIFIERS, META, VECTORS, chunk_key, filtered_by
 from medical_kg.stores.sql_index_words import full_text
 
 if TYPE_CHECKING:
@@ -119,6 +119,7 @@ def _document_row(document: Document, body: str) -> dict[str, Any]:
         "kind": document.kind,
         "title": document.title,
         "json": body,
+        **filtered_by(document.provenance.source, document.provenance.format, document.published),
     }
 
 
