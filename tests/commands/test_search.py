@@ -176,7 +176,7 @@ def test_a_filter_that_cannot_be_meant_is_an_error(workspace: FakeWorkspace) -> 
     for options, expected in {
         ("--since", "2020", "--until", "2019"): "--since 2020 is after --until 2019",
         ("--concept", "stroke"): r"concept with the id 'stroke'; do you mean mesh:stroke \(stroke\)\?",
-        ("--concept", "mesh:none"): "'mesh:none'; look for it with: medical-kg graph find WORDS",
+        ("--concept", "mesh:none"): "'mesh:none'; look for it with: medical-kg graph show WORDS",
     }.items():
         error = run(Context(workspace), "aspirin", *options).exception
         with pytest.raises(UsageError, match=expected):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from medical_kg.commands.contract import context_of
+from medical_kg.commands.retrieval import retrieval
 from medical_kg.orchestration.contract.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -18,12 +19,13 @@ if TYPE_CHECKING:
     from medical_kg.documents.pubtator import Record
     from medical_kg.evaluation.entities import Scores
 
-app = typer.Typer(name="evaluate", help="Measure a pipeline against annotations.", no_args_is_help=True)
+app = typer.Typer(name="evaluate", help="Measure a pipeline against what people judged.", no_args_is_help=True)
+app.command("retrieval")(retrieval)
 
 
 @app.callback()
 def evaluate() -> None:
-    """Measure a pipeline against annotations."""
+    """Measure a pipeline against what people judged."""
 
 
 @app.command()

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from contextlib import closing
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,7 +16,7 @@ from medical_kg.orchestration.contract.errors import MedicalKGError, UsageError
 from medical_kg.stores.contract import EVERYTHING, Filters
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import numpy as np
     from rich.console import Console
@@ -112,6 +112,20 @@ def find(
         UsageError: vectors are asked for and there are none, or nothing installed makes vectors like the index's.
     """
     kind, vector = _means(context, index, query, kind)
+    return ranked(index, query, vector, limit=limit, kind=kind, per_document=per_document, filters=filters)
+
+
+def ranked(
+    index: IndexStore,
+    query: str,
+    vector: np.ndarray | None,
+    *,
+    limit: int,
+    kind: str,
+    per_document: int,
+    filters: Filters = EVERYTHING,
+) -> list[Hit]:
+    """Return the best hits of which at most ``per_document`` are of one document (0 for all)."""
     size = limit * MORE if per_document else limit
     while True:
         hits = index.search(query, vector, limit=size, kind=kind, filters=filters)
@@ -132,7 +146,7 @@ def speaking_of(store: Store, concepts: list[str]) -> frozenset[str]:
         for one in concepts:
             if not found[one]:
                 like = ", ".join(f"{node.id} ({node.name})" for node in graph.find(one, limit=LIKE))
-                advice = f"do you mean {like}?" if like else "look for it with: medical-kg graph find WORDS"
+                advice = f"do you mean {like}?" if like else "look for it with: medical-kg graph show WORDS"
                 raise UsageError(f"no document in the graph speaks of a concept with the id {one!r}; {advice}")
     return frozenset.intersection(*found.values())
 
@@ -171,7 +185,7 @@ def matching_embedder(context: CommandContext, identity: EmbedderIdentity) -> Em
     Raises:
         UsageError: none has this identity; the message says which is needed and what there is.
     """
-    settings = context.workspace.settings("embedders")
+    settings = _settings(context)
     there: list[str] = []
     for name in context.plugins.names(EMBEDDERS):
         try:
@@ -187,6 +201,13 @@ def matching_embedder(context: CommandContext, identity: EmbedderIdentity) -> Em
         f"its options under [embedders.NAME] in medical_kg.toml, or search with --kind text"
     )
     raise UsageError(msg)
+
+
+def _settings(context: CommandContext) -> Mapping[str, Any]:
+    try:
+        return context.workspace.settings("embedders")
+    except UsageError:  # there is no workspace, so there are no settings
+        return {}
 
 
 def _told(identity: EmbedderIdentity) -> str:
