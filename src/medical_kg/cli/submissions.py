@@ -133,6 +133,32 @@ def explain_batch(
         raise typer.Exit(tell(found.problem, state))
 
 
+@app.command("report")
+def write_report(
+    ctx: typer.Context,
+    ident: Ident,
+    *,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Where to write it; what is there is replaced.")],
+    json: Json = False,
+) -> None:
+    """Write one HTML page: the pipeline with counts and seconds, dead letters, documents, provenance.
+
+    The page needs no other file and no network, and holds no script.
+    """
+    from medical_kg.cli.page import submission_page
+
+    state = state_of(ctx, json=json)
+    page = submission_page(state.workspace, ident)
+    try:
+        out.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"--out: {out} cannot be written: {error.strerror}") from None
+    if state.json:
+        state.print_json({"file": str(out.absolute()), "bytes": out.stat().st_size})
+    else:
+        state.print(f"wrote {out}")
+
+
 @app.command("dead-letters")
 def list_dead_letters(
     ctx: typer.Context,
