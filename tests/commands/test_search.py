@@ -46,6 +46,7 @@ class Context:
 
     workspace: FakeWorkspace
     json: bool = False
+    http: Any = None
     plugins: Installed = field(default_factory=Installed)
     printed: io.StringIO = field(default_factory=io.StringIO)
 

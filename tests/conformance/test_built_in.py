@@ -52,7 +52,7 @@ def chunks() -> list[Chunk]:
 
 @cache
 def embeddings() -> list[Embedding]:
-    return list(run_stage(EmbedStage, HASHING, chunks=chunks()).output["embeddings"])
+    return list(run_stage(EmbedStage, HASHING, services={"http": FakeHttp()}, chunks=chunks()).output["embeddings"])
 
 
 def reads(**values: Any) -> dict[str, Any]:
@@ -167,7 +167,7 @@ class TestChunk(StageConformance):
 class TestEmbed(StageConformance):
     @pytest.fixture
     def case(self) -> StageCase:
-        return StageCase(EmbedStage, HASHING, reads(chunks=chunks()[:20]))
+        return StageCase(EmbedStage, HASHING, reads(chunks=chunks()[:20]), more={"services": {"http": FakeHttp()}})
 
 
 class TestIndex(StageConformance):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from medical_kg import StorageError
-from medical_kg.embedders import minilm
+from medical_kg.embedders import minilm, tokens
 from medical_kg.embedders.minilm import EmbedderUnavailable, MiniLmEmbedder
 from medical_kg.orchestration.contract.errors import UsageError
 
@@ -64,7 +64,7 @@ def test_a_long_text_is_tokenised_in_pieces_with_the_same_result(
     """Where a text is cut for the tokenizer cannot be seen in the offsets."""
     text = "Pharmacokinetics of tirzepatide,\n 3.5 mg; naïve patients. " * 20
     whole = embedder.token_offsets(text)
-    monkeypatch.setattr(minilm, "PIECE", 7)
+    monkeypatch.setattr(tokens, "PIECE", 7)
     assert embedder.token_offsets(text) == whole
 
 
@@ -111,8 +111,18 @@ def test_own_files_are_used(tmp_path: Path, embedder: MiniLmEmbedder) -> None:
         }
     )
     assert own.identity.model == "own"
+    assert own.identity.sha256 not in (minilm.MODEL_SHA256, embedder.identity.sha256)
     assert np.array_equal(own.embed_query("fever"), embedder.embed_query("fever"))
     assert not np.array_equal(own.embed_query("Fever"), embedder.embed_query("Fever"))
+
+
+def test_token_vectors_become_one_as_the_model_wants(embedder: MiniLmEmbedder) -> None:
+    """The first token's vector instead of the mean is another vector, of length 1, and another identity."""
+    first = MiniLmEmbedder({"pooling": "cls"})
+    vector = first.embed_query("fever and chills")
+    assert not np.allclose(vector, embedder.embed_query("fever and chills"), atol=0.01)
+    assert np.linalg.norm(vector) == pytest.approx(1)
+    assert first.identity.pooling == "cls"
 
 
 def test_a_changed_file_is_not_loaded(tmp_path: Path) -> None:

@@ -41,6 +41,9 @@ class Server:
         server = self
 
         class Answer(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                self.do_GET()
+
             def do_GET(self) -> None:
                 path = self.path.partition("?")[0]
                 before = server.paths.count(path)

@@ -417,6 +417,47 @@ def test_the_environment_has_no_say(http: HttpService, server: Server, monkeypat
     assert body(http, server.url("/x")) == b"direct"
 
 
+# Sending
+
+
+def sent(server: Server, **status: Any) -> list[bytes]:
+    """What is posted to ``/x``, which answers with this."""
+    bodies: list[bytes] = []
+
+    def respond(request: BaseHTTPRequestHandler) -> None:
+        bodies.append(request.rfile.read(int(request.headers["Content-Length"])))
+        answer(b"got it", **status)(request)
+
+    server.routes["/x"] = respond
+    return bodies
+
+
+@pytest.mark.parametrize("status", [200, 302, 400, 404])
+def test_what_is_sent_is_answered(http: HttpService, server: Server, status: int) -> None:
+    """The body arrives with the caller's headers; the caller judges the status; a redirect is not followed."""
+    bodies = sent(server, status=status, Location="/other")
+    with http.post(server.url("/x"), b"{}", headers={"X-Key": "k"}) as response:
+        assert (response.status, b"".join(response.chunks())) == (status, b"got it")
+    assert bodies == [b"{}"]
+    assert server.paths == ["/x"]
+    assert server.seen[0][1]["x-key"] == "k"
+
+
+def test_sending_may_fail_as_fetching_does(http: HttpService, server: Server) -> None:
+    """What may pass is transient, a long answer and a host that is not allowed are refused, and nothing is sent there."""
+    bodies = sent(server, status=503, Retry_After="7")
+    with pytest.raises(TransientError, match="HTTP 503") as caught:
+        http.post(server.url("/x"), b"1")
+    assert caught.value.retry_after == 7
+    sent(server)
+    with pytest.raises(ItemRejected, match="longer than the limit of 3 bytes"):
+        http.post(server.url("/x"), b"2", max_bytes=3)
+    for address in ("http://example.org/x", "file:///etc/passwd"):
+        with pytest.raises(ItemRejected, match=r"not allowed|only http"):
+            http.post(address, b"3")
+    assert bodies == [b"1"]
+
+
 # Secrets
 
 

@@ -9,7 +9,9 @@ from medical_kg.documents.records import Chunk, Embedding
 from medical_kg.embedders.hashing import HashingEmbedder
 from medical_kg.orchestration.contract.errors import PluginNotFound
 from medical_kg.stages.embed import EmbedConfig, EmbedStage
-from medical_kg.testing import run_stage
+from medical_kg.testing import FakeHttp, run_stage
+
+HTTP = {"http": FakeHttp()}
 
 
 def chunk(number: int, text: str) -> Chunk:
@@ -27,7 +29,7 @@ def chunk(number: int, text: str) -> Chunk:
 
 
 def embed(chunks: list[Chunk]) -> list[Embedding]:
-    result = run_stage(EmbedStage, {"embedder": "hashing", "options": {"dimension": 64}}, chunks=chunks)
+    result = run_stage(EmbedStage, {"embedder": "hashing", "options": {"dimension": 64}}, services=HTTP, chunks=chunks)
     assert result.dead_letters == ()
     found: list[Embedding] = result.output["embeddings"]
     return found
@@ -63,4 +65,4 @@ def test_the_embedder_is_a_plugin_by_name() -> None:
     """The check can refuse an embedder nobody installed, and so does the stage."""
     assert EmbedConfig.model_fields["embedder"].metadata == [PluginName("medical_kg.embedders")]
     with pytest.raises(PluginNotFound, match="hashing"):
-        run_stage(EmbedStage, {"embedder": "hasing"}, chunks=[])
+        run_stage(EmbedStage, {"embedder": "hasing"}, services=HTTP, chunks=[])

@@ -28,6 +28,16 @@ def test_a_body_is_an_answer() -> None:
     assert http.urls == [URL, "https://example.org/t"]
 
 
+def test_what_is_sent_is_recorded() -> None:
+    """A request's body stands beside its headers; a refusal is for the stage to judge, a passing one is transient."""
+    http = FakeHttp({URL: [Answer("yes", status=400), Answer(status=503)]})
+    with http.post(URL, b"question", headers={"X-Key": "1"}) as response:
+        assert (response.status, b"".join(response.chunks())) == (400, b"yes")
+    assert http.requests == [Request(URL, {"X-Key": "1"}, b"question")]
+    with pytest.raises(TransientError, match="HTTP 503"):
+        http.post(URL, b"again")
+
+
 def test_status_and_headers() -> None:
     """A whole answer has headers; statuses are the errors they are in the engine."""
     http = FakeHttp(

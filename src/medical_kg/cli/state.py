@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from medical_kg.cli.results import Results
+    from medical_kg.orchestration.contract import Http
     from medical_kg.orchestration.registry import Installation
     from medical_kg.orchestration.workspace import Workspace
 
@@ -87,6 +88,11 @@ class State:
     def plugins(self) -> Installation:
         """What is installed behind every door."""
         return self.place.installation
+
+    @property
+    def http(self) -> Http:
+        """Reaches the hosts that the settings allow."""
+        return self.place.http
 
     def run_in_memory(self, pipeline: str, input: str, keys: Collection[str]) -> Mapping[str, list[Any]]:  # noqa: A002  # the contract's word
         """Run a pipeline over an input, keep nothing of the run, and return what these keys hold."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import typer
     from rich.console import Console
 
-    from medical_kg.orchestration.contract import Plugins, WorkspaceView
+    from medical_kg.orchestration.contract import Http, Plugins, WorkspaceView
 
 
 class CommandContext(Protocol):
@@ -30,6 +30,10 @@ class CommandContext(Protocol):
     @property
     def plugins(self) -> Plugins:
         """What is installed behind every door."""
+
+    @property
+    def http(self) -> Http:
+        """Reaches the hosts that the workspace's settings allow."""
 
     def run_in_memory(self, pipeline: str, input: str, keys: Collection[str]) -> Mapping[str, list[Any]]:  # noqa: A002  # the word of the command line
         """Run a pipeline (by name or path) over an input, keep nothing of the run, and return what these keys hold.

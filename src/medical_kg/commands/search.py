@@ -194,6 +194,7 @@ def matching_embedder(context: CommandContext, identity: EmbedderIdentity) -> Em
             there.append(f"{name} (unusable: {error})")
             continue
         if embedder.identity == identity:
+            embedder.connect(context.http)
             return embedder
         there.append(f"{name} ({_told(embedder.identity)})")
     msg = (

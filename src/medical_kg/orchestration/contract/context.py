@@ -118,6 +118,15 @@ class Http(Protocol):
         Raises ``ItemRejected`` for what is not allowed or permanently absent, ``TransientError`` for what may pass.
         """
 
+    def post(
+        self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None, max_bytes: int | None = None
+    ) -> Fetched:
+        """Send ``body`` to ``url`` (``http://``, ``https://``) and open the answer; redirects are not followed.
+
+        The caller judges the answer's ``status``. Raises ``ItemRejected`` for what is not allowed, ``TransientError`` for
+        what may pass (HTTP 408, 425, 429 and 5xx among it).
+        """
+
 
 class Plugins(Protocol):
     """Service ``plugins``: what is installed behind the other doors, by name."""
