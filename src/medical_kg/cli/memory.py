@@ -35,7 +35,11 @@ def run_in_memory(state: State, pipeline: str, given: str, keys: Collection[str]
     if missing := sorted(set(keys) - written):
         raise UsageError(f"pipeline {plan.name!r} gives no {', '.join(missing)}; it gives {', '.join(sorted(written))}")
     run = run_pipeline(
-        path.read_text(encoding="utf-8"), input=given, policies=catalog.policies(path).by_name, plugins=state.plugins
+        path.read_text(encoding="utf-8"),
+        input=given,
+        policies=catalog.policies(path).by_name,
+        plugins=state.plugins,
+        services={"http": state.http},
     )
     for stage, error in run.errors.items():
         raise StageFailed(stage, run.submission_id, error)

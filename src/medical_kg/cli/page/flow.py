@@ -44,8 +44,8 @@ def picture(names: Sequence[str], edges: Sequence[Edge], totals: Mapping[str, St
     """Return the pipeline as SVG; a stage leads to its line in the table of stages."""
     found = columns(names, edges)
     tallest = max(map(len, found), default=0)
-    height = tallest * (HEIGHT + ROW) - ROW + 2 * MARGIN
-    width = len(found) * (WIDTH + GAP) - GAP + 2 * MARGIN
+    height = max(tallest * (HEIGHT + ROW) - ROW, 0) + 2 * MARGIN
+    width = max(len(found) * (WIDTH + GAP) - GAP, 0) + 2 * MARGIN
     places: dict[str, tuple[float, float]] = {}
     for at, column in enumerate(found):
         top = (height - len(column) * (HEIGHT + ROW) + ROW) / 2
