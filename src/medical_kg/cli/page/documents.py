@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from medical_kg.documents.keys import DOCUMENTS
 from medical_kg.orchestration.contract.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from medical_kg.documents.ir import Document
+    from medical_kg.orchestration.contract import Codec
     from medical_kg.orchestration.ledger.contract import OutputRef, StageRecord
+    from medical_kg.orchestration.pipeline.plan import Plan
     from medical_kg.orchestration.workspace import Workspace
 
+KEY = "documents"
 MOST = 500
 """How many documents are listed."""
 ADDRESSES = {
@@ -39,8 +41,14 @@ class Listing(NamedTuple):
         return dict(reversed(numbered))
 
 
-def listing(workspace: Workspace, results: Sequence[Mapping[str, StageRecord]], order: Sequence[str]) -> Listing:
-    """Return the documents of a submission's batches, given by their results; ``order`` names the stages, first to last."""
+def listing(
+    workspace: Workspace, results: Sequence[Mapping[str, StageRecord]], order: Sequence[str], plan: Plan | None
+) -> Listing:
+    """Return the documents of a submission's batches, given by their results; ``order`` names the stages, first to last.
+
+    How they are stored is what the plan's stages say, so that the package of documents need not be here.
+    """
+    codec = _codec(plan)
     found: list[Document] = []
     problems: list[str] = []
     total = 0
@@ -51,21 +59,23 @@ def listing(workspace: Workspace, results: Sequence[Mapping[str, StageRecord]], 
         total += reference.items or 0
         if len(found) < MOST:
             try:
-                found += _decoded(workspace.checkpoints.get(reference.digest, reference.suffix))
+                data = workspace.checkpoints.get(reference.digest, reference.suffix)
+                found += codec.decode(data) if codec else []
             except (StorageError, ValueError) as error:
                 problems.append(str(error))
+    if codec is None and total:
+        problems.append("the pipeline cannot be loaded now, and only its stages know how documents are stored")
     return Listing(tuple(found[:MOST]), total, tuple(problems))
 
 
 def _last(records: Mapping[str, StageRecord], order: Sequence[str]) -> OutputRef | None:
-    given = [records[name].outputs.get(DOCUMENTS.name) for name in order if name in records]
+    given = [records[name].outputs.get(KEY) for name in order if name in records]
     return next((reference for reference in reversed(given) if reference is not None), None)
 
 
-def _decoded(data: bytes) -> list[Document]:
-    codec = DOCUMENTS.codec
-    decoded: list[Document] = codec.decode(data) if codec else []
-    return decoded
+def _codec(plan: Plan | None) -> Codec | None:
+    written = (key for stage in (plan.stages if plan else ()) for key in stage.type.metadata.writes)
+    return next((key.codec for key in written if key.name == KEY), None)
 
 
 def addresses(document: Document) -> Iterator[tuple[str, str]]:
