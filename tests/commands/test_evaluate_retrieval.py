@@ -100,3 +100,16 @@ def test_what_cannot_be_measured_is_told(folder: Path, changes: dict[str, str], 
     result = evaluate(folder)
     assert result.exit_code > 1
     assert says in " ".join(result.output.split())
+
+
+@pytest.mark.slow
+def test_both_together_find_known_items_at_least_as_well(tmp_path: Path, shared_data: Path) -> None:
+    """PubMedQA's 500 questions: fused search is no worse than words or vectors alone, at the first rank and on average."""
+    known = json.loads((shared_data / "retrieval" / "pubmedqa-dev-500.json").read_text(encoding="utf-8"))
+    corpus = {pmid: " ".join(one["CONTEXTS"]) for pmid, one in known.items()}
+    queries = {pmid: one["QUESTION"] for pmid, one in known.items()}
+    qrels = "".join(f"{pmid} {pmid} 1\n" for pmid in known)
+    found = measured(written(tmp_path, corpus, queries, qrels, "minilm"))["search"]
+    for figure in ("recall@1", "mrr"):
+        assert found["hybrid"][figure] >= max(found["text"][figure], found["vector"][figure]), found
+    assert found["hybrid"]["recall@10"] >= 0.99

@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 from functools import cached_property
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, NoReturn, Self
 from urllib.parse import urlsplit
 
 from medical_kg.orchestration.contract.errors import ItemRejected, SettingsError, TransientError
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 PORTS = {"http": 80, "https": 443}
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+FIRST_NO_SUCCESS = 300
 PASSING = frozenset({408, 425, 429})
 """Refusals that may pass, besides every 5xx."""
 MAX_HOPS = 5
@@ -76,14 +77,7 @@ class HttpService:
         limit = self._max_bytes if max_bytes is None else max_bytes
         if url[:5].lower() == "file:":
             return FetchedFile(url, open_local(url, self._allow_roots), limit)
-        response = self._follow(url, dict(headers or {}))
-        try:
-            _check_status(response, self._now())
-            _check_length(response, limit)
-        except BaseException:
-            response.close()
-            raise
-        return FetchedResponse(response, limit)
+        return self._checked(self._follow(url, dict(headers or {})), limit, lambda status: status >= FIRST_NO_SUCCESS)
 
     def post(
         self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None, max_bytes: int | None = None
@@ -95,15 +89,7 @@ class HttpService:
             TransientError: it may pass; with ``retry_after`` where the server says so.
         """
         limit = self._max_bytes if max_bytes is None else max_bytes
-        response = self._open(_parsed(url), dict(headers or {}), body)
-        try:
-            if _may_pass(response.status_code):
-                _check_status(response, self._now())
-            _check_length(response, limit)
-        except BaseException:
-            response.close()
-            raise
-        return FetchedResponse(response, limit)
+        return self._checked(self._open(_parsed(url), dict(headers or {}), body), limit, _may_pass)
 
     def close(self) -> None:
         """Close the connections."""
@@ -123,6 +109,16 @@ class HttpService:
             headers={"User-Agent": self._user_agent, "Accept-Encoding": "gzip, deflate"},
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         )
+
+    def _checked(self, response: httpx2.Response, limit: int, refused: Callable[[int], bool]) -> Fetched:
+        try:
+            if refused(response.status_code):
+                _refuse(response, self._now())
+            _check_length(response, limit)
+        except BaseException:
+            response.close()
+            raise
+        return FetchedResponse(response, limit)
 
     def _follow(self, url: str, headers: dict[str, str]) -> httpx2.Response:
         target = _parsed(url)
@@ -246,10 +242,8 @@ def _failures(shown: str) -> Iterator[None]:
         raise TransientError(f"{shown}: {type(error).__name__}: {error}") from None
 
 
-def _check_status(response: httpx2.Response, now: float) -> None:
+def _refuse(response: httpx2.Response, now: float) -> NoReturn:
     status = response.status_code
-    if status < 300:  # noqa: PLR2004  # 2xx is success
-        return
     message = f"{safe_url(str(response.url))}: HTTP {status} {response.reason_phrase}".rstrip()
     if _may_pass(status):
         raise TransientError(message, retry_after=_retry_after(response.headers.get("retry-after"), now))

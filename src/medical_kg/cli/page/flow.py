@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
     from medical_kg.orchestration.api import StageTotals
 
-WIDTH, HEIGHT = 196, 92
+WIDTH, HEIGHT = 168, 92
 """Of a stage's box, in pixels."""
-GAP, ROW = 56, 22
+GAP, ROW = 36, 22
 MARGIN = 8
-SHOWN = 28
-"""How many characters of a line fit a box."""
+SHOWN, NAME = 20, 16
+"""How many characters of a line, and of the name above, fit a box."""
 
 
 class Edge(NamedTuple):
@@ -79,7 +79,7 @@ def _box(name: str, x: float, y: float, total: StageTotals | None, slowest: floa
     status = total.status if total else "not begun"
     lines = [
         tag("rect", width=WIDTH, height=HEIGHT, rx=9, class_="box"),
-        tag("text", cut(name), x=12, y=22, class_="name"),
+        tag("text", cut(name, NAME), x=12, y=22, class_="name"),
         tag("text", cut(_kind(name, total)), x=12, y=38, class_="soft"),
     ]
     if total is not None:
@@ -103,10 +103,12 @@ def _box(name: str, x: float, y: float, total: StageTotals | None, slowest: floa
 def _kind(name: str, total: StageTotals | None) -> str:
     if total is None:
         return "not begun"
-    kind = "" if total.stage_type == name else f"{total.stage_type}, "
-    return f"{kind}{total.status}"
+    if total.stage_type == name:
+        return total.status
+    # That it is completed is to be seen; what else it is must be read.
+    return total.stage_type if total.status == "completed" else f"{total.status}, {total.stage_type}"
 
 
-def cut(words: str) -> str:
+def cut(words: str, size: int = SHOWN) -> str:
     """Return words that fit one line of a box."""
-    return words if len(words) <= SHOWN else f"{words[: SHOWN - 1]}…"
+    return words if len(words) <= size else f"{words[: size - 1]}…"

@@ -89,7 +89,7 @@ def _head(report: Report, documents: Listing) -> Html:
     figures = [
         (number(documents.total), "documents"),
         (number(report.dead_letters), "dead letters"),
-        (number(len(report.batches)), "batches"),
+        (number(len(report.batches)), "batch" if len(report.batches) == 1 else "batches"),
         (seconds(sum(total.duration for total in report.stages)), "seconds in stages"),
     ]
     return tag(
