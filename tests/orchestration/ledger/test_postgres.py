@@ -80,6 +80,7 @@ def test_a_database_of_the_first_schema_is_upgraded_with_all_it_holds(
     ledger.commit(make.record(batch.id), batch.generation)
     ledger.close()
     postgres.query("ALTER TABLE stage_results DROP COLUMN parts", database_name)
+    postgres.query("DROP TABLE forgotten", database_name)
     postgres.query(f"UPDATE {VERSION_TABLE} SET version_num = '0001'", database_name)
     first = postgres.database()
     migrate_to(postgres.url(first), "0001")
