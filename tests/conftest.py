@@ -62,6 +62,16 @@ def _log_as_before() -> Iterator[None]:
         logging.getLogger(name).setLevel(level)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_cache_for_mypy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What one test has mypy find out about the libraries, the others need not find out again."""
+    with pytest.MonkeyPatch.context() as patch:
+        # Those who run side by side each have a folder below the one of the whole run.
+        own = tmp_path_factory.getbasetemp()
+        patch.setenv("MYPY_CACHE_DIR", str((own.parent if own.name.startswith("popen-") else own) / "mypy"))
+        yield
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """A PostgreSQL server of this test run; tests that need it skip where PostgreSQL is not installed."""

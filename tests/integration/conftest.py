@@ -21,18 +21,6 @@ import pytest
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 HASHING = ("--set", "chunk.embedder=hashing", "--set", "embed.embedder=hashing")
 MAIN = "from medical_kg.cli import main; main()"
-DIES_AT_COMMIT = """
-import os, signal
-from medical_kg.cli import main
-from medical_kg.orchestration.ledger.sql import SqlLedger
-commit = SqlLedger.commit
-def dying(self, record, *rest, **more):
-    if record.stage == "STAGE":
-        os.kill(os.getpid(), signal.SIGKILL)
-    return commit(self, record, *rest, **more)
-SqlLedger.commit = dying
-main()
-"""
 STAGES = 8
 """How many the main pipeline has."""
 PATIENCE_SECONDS = 300
@@ -108,11 +96,6 @@ class Kg:
                 end(process)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
-    def killed_at_commit(self, stage: str, *words: object) -> None:
-        """Run the main pipeline until it kills itself between what a stage has written and the ledger's commit of it."""
-        done = self(*self.auto, *words, script=DIES_AT_COMMIT.replace("STAGE", stage))
-        assert done.returncode == -signal.SIGKILL, done.stderr
-
     def json(self, *words: object) -> Any:
         """Return what a command prints with ``--json``."""
         done = self(*words, "--json")
@@ -178,22 +161,10 @@ def kg(tmp_path: Path, few: Path) -> Kg:
     return Kg(tmp_path, few)
 
 
-@pytest.fixture
-def kg_of_all(tmp_path: Path) -> Kg:
-    """The command line over every sample document, in a folder of its own."""
-    return Kg(tmp_path, SAMPLES)
-
-
 @pytest.fixture(scope="session")
 def rows_of_few(tmp_path_factory: pytest.TempPathFactory, few: Path) -> Rows:
     """What an uninterrupted run over the four documents leaves in index and graph."""
     return _uninterrupted(Kg(tmp_path_factory.mktemp("whole few"), few))
-
-
-@pytest.fixture(scope="session")
-def rows_of_all(tmp_path_factory: pytest.TempPathFactory) -> Rows:
-    """What an uninterrupted run over every sample leaves in index and graph."""
-    return _uninterrupted(Kg(tmp_path_factory.mktemp("whole all"), SAMPLES))
 
 
 def _uninterrupted(kg: Kg) -> Rows:

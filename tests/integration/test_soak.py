@@ -24,7 +24,7 @@ import pytest
 pytestmark = pytest.mark.slow
 Running = Callable[..., Any]
 
-SECONDS = float(os.environ.get("MEDICAL_KG_SOAK_SECONDS", "15"))
+SECONDS = float(os.environ.get("MEDICAL_KG_SOAK_SECONDS", "5"))
 PATIENCE_SECONDS = 300
 WRONG = re.compile(r"Traceback|\bERROR\b|Error\b|Exception\b|is locked|cannot|failed|given up")
 RUNS = b'{"query": "{ runsOrError { ... on Runs { results { runId status } } } }"}'

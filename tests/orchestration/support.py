@@ -228,6 +228,13 @@ stages:
 """
 
 
+AT_ONCE = """\
+policies:
+  default: {max_attempts: 3, timeout_seconds: 60, backoff: {strategy: none, initial: 0.0, maximum: 0.0, jitter: false}}
+"""
+"""What is tried again under the machine's clock waits for nothing in between."""
+
+
 def make_workspace(
     folder: Path, *pipelines: str, clock: FakeClock | None = None, **types: type[Stage[Any]]
 ) -> Workspace:
@@ -239,7 +246,17 @@ def make_workspace(
     for text in pipelines:
         name = text.split()[1]
         (folder / "pipelines" / f"{name}.yaml").write_text(text, encoding="utf-8")
+    if clock is None:
+        (folder / "pipelines" / "resilience.yaml").write_text(AT_ONCE, encoding="utf-8")
     return Workspace(folder, clock=clock, installation=installation)
+
+
+def edit(workspace: Workspace, old: str, new: str) -> None:
+    """Change the one pipeline of a workspace."""
+    (file,) = set((workspace.root / "pipelines").glob("*.yaml")) - {workspace.root / "pipelines" / "resilience.yaml"}
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new), encoding="utf-8")
 
 
 def of_earlier_release(workspace: Workspace, submission_id: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 from postgres_server import PostgresServer
-from support import DIAMOND, GATED, WORDS, Config, Shout, Tally, Word, make_workspace
+from support import DIAMOND, GATED, WORDS, Config, Shout, Tally, Word, edit, make_workspace
 
 from medical_kg.orchestration import api
 from medical_kg.orchestration.contract import Page, Rejected, Stage, StageMetadata
@@ -29,13 +29,6 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> api.EngineName:
     settings = f'[workspace]\ndatabase_url = "{server.url(server.database())}"\n'
     (tmp_path / "medical_kg.toml").write_text(settings, encoding="utf-8")
     return "plain"
-
-
-def edit(workspace: Workspace, old: str, new: str) -> None:
-    (file,) = (workspace.root / "pipelines").glob("*.yaml")
-    text = file.read_text(encoding="utf-8")
-    assert old in text
-    file.write_text(text.replace(old, new), encoding="utf-8")
 
 
 def letters(workspace: Workspace, ident: str) -> dict[str, tuple[str, int, str]]:
