@@ -43,7 +43,8 @@ def content(database: Path) -> dict[str, list[Any]]:
 def run(folder: Path, source: Path, engine: EngineName, **overrides: Any) -> tuple[Report, dict[str, list[Any]]]:
     workspace = Workspace(folder)
     try:
-        report = submit(workspace, "auto", input=source, engine=engine, overrides={**HASHING, **overrides})
+        overrides = {**HASHING, **overrides}
+        report = submit(workspace, "auto", input=source, engine=engine, overrides=overrides, full_refresh=True)
     finally:
         workspace.close()
     return report, content(folder / "medical-kg.db")

@@ -362,7 +362,7 @@ def test_a_replay_names_its_dead_letters_rightly_or_opens_nothing(tmp_path: Path
         with pytest.raises(RecordNotFound, match="no open dead letter of stage shout"):
             workspace.ledger.replay(ident, [good, wrong], "me")
     assert letters(workspace, ident) == {"w3": ("open", 1, "0002")}
-    other = api.submit(workspace, "diamond", engine="plain").submission.id
+    other = api.submit(workspace, "diamond", full_refresh=True, engine="plain").submission.id
     with pytest.raises(RecordNotFound, match="no batch of submission"):
         workspace.ledger.replay(other, [good], "me")
     assert len(workspace.ledger.batches(other)) == 3

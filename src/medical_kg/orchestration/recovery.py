@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from medical_kg.orchestration.contract.errors import IllegalTransition, RecordNotFound
 from medical_kg.orchestration.execution.fingerprint import fingerprint_of
-from medical_kg.orchestration.execution.narrowing import digests, taken_over
+from medical_kg.orchestration.execution.inputs import digests, outputs_of
+from medical_kg.orchestration.execution.narrowing import taken_over
 from medical_kg.orchestration.ledger.contract import DeadLetter, Replay
 from medical_kg.orchestration.runner import plan_to_run
 from medical_kg.orchestration.submissions import this_actor
@@ -51,7 +52,7 @@ def _edited_wait(plan: Plan, results: Mapping[str, StageRecord]) -> str | None:
         inputs = (writer for binding in planned.bindings for writer in binding.writers)
         if (
             not all(name in results for name in inputs)
-            or fingerprint_of(planned, digests(planned, results))[0] != former.fingerprint
+            or fingerprint_of(planned, digests(plan, planned, outputs_of(results)))[0] != former.fingerprint
         ):
             return planned.name
     return None

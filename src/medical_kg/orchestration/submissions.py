@@ -13,6 +13,7 @@ from medical_kg.orchestration.contract.errors import InputError
 from medical_kg.orchestration.ledger.contract import NewSubmission
 from medical_kg.orchestration.lock import check_plan
 from medical_kg.orchestration.pipeline.catalog import load_plan
+from medical_kg.orchestration.pipeline.spec import PERCENT
 from medical_kg.orchestration.planning import text_of
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ def open_submission(  # noqa: PLR0913  # what is asked for, and who asks
     input: str | Path | None = None,  # noqa: A002  # the word of the command line and of ctx.input
     limit: int | None = None,
     overrides: Mapping[str, Any] | None = None,
+    full_refresh: bool = False,
+    max_removed: int | str | None = None,
     tenant: str = "default",
     actor: str | None = None,
     ident: str | None = None,
@@ -46,13 +49,8 @@ def open_submission(  # noqa: PLR0913  # what is asked for, and who asks
         overrides=overrides or {},
     )
     plugin_lock = check_plan(workspace, plan)
-    asked: dict[str, Any] = {} if origin is None else origin.as_input()
-    if input is not None:
-        if not str(input).strip():
-            raise InputError("the input is an empty text, e.g. from a variable that is not set; name a folder or file")
-        asked["input"] = str(input) if "://" in str(input) else str(Path(input).absolute())
-    if limit is not None:
-        asked["limit"] = limit
+    options = {"limit": limit, "full_refresh": full_refresh or None, "max_removed": max_removed}
+    asked = ({} if origin is None else origin.as_input()) | _asked(input, options)
     new = NewSubmission(
         tenant=tenant,
         pipeline=plan.name,
@@ -69,6 +67,34 @@ def open_submission(  # noqa: PLR0913  # what is asked for, and who asks
         told=None if origin is None else origin.told,
     )
     return workspace.ledger.open_submission(new)[0]
+
+
+def _asked(given: str | Path | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what stages see as ``ctx.input``: what is to be processed, and the options that are given."""
+    asked: dict[str, Any] = {}
+    if given is not None:
+        if not str(given).strip():
+            raise InputError("the input is an empty text, e.g. from a variable that is not set; name a folder or file")
+        asked["input"] = str(given) if "://" in str(given) else str(Path(given).absolute())
+    asked |= {name: value for name, value in options.items() if value is not None}
+    if "max_removed" in asked:
+        asked["max_removed"] = checked_share(asked["max_removed"])
+    return asked
+
+
+def checked_share(most: int | str) -> int | str:
+    """Return how many records may be removed at once, as it is kept: a number, or a percentage such as ``"10%"``.
+
+    Raises:
+        InputError: it is neither.
+    """
+    if isinstance(most, str) and most.strip().isdecimal():
+        return int(most)
+    if (isinstance(most, int) and not isinstance(most, bool) and most >= 0) or (
+        isinstance(most, str) and PERCENT.fullmatch(most)
+    ):
+        return most
+    raise InputError(f"max_removed must be a whole number from 0, or a percentage such as '10%', not {most!r}")
 
 
 def this_actor() -> str:

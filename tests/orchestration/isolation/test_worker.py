@@ -351,6 +351,7 @@ def run_request(program: Program, type_: str, **more: Any) -> dict[str, Any]:
         "reads": {},
         "cursor": None,
         "limit": 10,
+        "most_pages": 1,
         "log_level": logging.WARNING,
         "used": [],
         "leave_out": [],
@@ -363,7 +364,9 @@ def test_a_program_runs_stages_by_reference(
 ) -> None:
     """Reads come as references, outputs go to the store; retries and log records are told on the way."""
     engine = ends[0]
-    (fed,) = answer_of(program, engine, run_request(program, "odd-feed"), remains.fds)
+    engine.send({"answer": []})
+    met, fed = answer_of(program, engine, run_request(program, "odd-feed"), remains.fds)
+    assert (sorted(met["met"]), met["rejected"], fed["swept"]["unchanged"]) == (["w0", "w1", "w2"], ["w-odd"], 0)
     words = fed["outputs"]["words"]
     assert (words["items"], fed["counts"], fed["cursor"], len(fed["failures"])) == (3, {"words": 3.0}, None, 1)
     program._runner.close()

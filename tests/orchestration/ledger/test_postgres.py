@@ -79,8 +79,11 @@ def test_a_database_of_the_first_schema_is_upgraded_with_all_it_holds(
     batch = ledger.claim(ledger.batches(ledger.open_submission(make.new())[0].id)[0].id, "ana", lease_seconds=60)
     ledger.commit(make.record(batch.id), batch.generation)
     ledger.close()
-    postgres.query("ALTER TABLE stage_results DROP COLUMN parts", database_name)
+    for column in ("parts", "sweep"):
+        postgres.query(f"ALTER TABLE stage_results DROP COLUMN {column}", database_name)
     postgres.query("DROP TABLE forgotten", database_name)
+    for column in ("input_key", "sequence", "batch_id"):
+        postgres.query(f"ALTER TABLE seen DROP COLUMN {column}", database_name)
     postgres.query(f"UPDATE {VERSION_TABLE} SET version_num = '0001'", database_name)
     first = postgres.database()
     migrate_to(postgres.url(first), "0001")

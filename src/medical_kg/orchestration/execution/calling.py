@@ -91,6 +91,8 @@ class Called:
     failures: list[Failure] = field(default_factory=list)
     waiting: Waiting | None = None
     cursor: str | None = None
+    complete: bool = False
+    process_all: bool = False
 
 
 def call(stage: Stage[Any], ctx: StageContext, guard: Guard, reads: Mapping[str, Any]) -> Called:
@@ -119,7 +121,8 @@ def pull(stage: Stage[Any], ctx: StageContext, guard: Guard, cursor: str | None,
     if not isinstance(page, Page):
         raise _broken(stage.metadata, f"pull() returned {type(page).__name__} instead of a Page")
     failures = [_rejected(item) for item in page.rejected]
-    return Called(output=handle(stage.metadata, page.output), failures=failures, cursor=page.cursor)
+    output, ended = handle(stage.metadata, page.output), page.complete and page.cursor is None
+    return Called(output, failures, cursor=page.cursor, complete=ended, process_all=page.process_all)
 
 
 def _rejected(item: Rejected) -> Failure:

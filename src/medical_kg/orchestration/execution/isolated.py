@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, cast
 from medical_kg.orchestration.contract import Attachment, Condition, Waiting
 from medical_kg.orchestration.contract.errors import LedgerError, StageError, StageTimeout, WorkerDied
 from medical_kg.orchestration.execution.calling import Failure
+from medical_kg.orchestration.execution.pulling import meet, pages_of
 from medical_kg.orchestration.execution.storing import Made
+from medical_kg.orchestration.execution.sweeping import Swept
 from medical_kg.orchestration.isolation.board import Call, Remains
 from medical_kg.orchestration.isolation.environments import asked_type
 from medical_kg.orchestration.isolation.errors import rebuilt, told
@@ -97,6 +99,7 @@ class _Work:
             "reads": {name: [ref.model_dump() for ref in found] for name, found in refs.items()},
             "cursor": run.batch.cursor,
             "limit": run.submission.batch_size,
+            "most_pages": pages_of(run, planned.name),
             "leave_out": sorted(run.ledger.forgotten_roots(run.submission.tenant)),
             "log_level": ctx.logger.getEffectiveLevel(),
         }
@@ -121,6 +124,9 @@ class _Work:
             self._retried(call["attempt"], call["delay"], rebuilt(call["error"]))
         elif said.get("signals"):
             return self._answer(said)
+        elif "met" in said:
+            met, rejected, process_all = said["met"], said["rejected"], said["process_all"]
+            return {"answer": sorted(meet(self._batch_run, met, rejected, process_all=process_all))}
         return None
 
     def _answer(self, said: Message) -> Message:
@@ -189,4 +195,5 @@ def _made(answer: Message) -> Made:
         failures=[Failure(**one) for one in answer["failures"]],
         cursor=answer["cursor"],
         overran=answer["overran"],
+        swept=Swept(**answer["swept"]) if answer["swept"] else None,
     )

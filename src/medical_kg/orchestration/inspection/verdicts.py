@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from medical_kg.orchestration.execution.fingerprint import RUNS_AGAIN, Change, fingerprint_of, why_not_reused
+from medical_kg.orchestration.execution.inputs import handed, outputs_of
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.ledger.contract import Batch, HistoryEntry, OutputRef, StageRecord, Wait
@@ -125,6 +126,7 @@ def _changes(look: Look, planned: PlannedStage, record: StageRecord) -> tuple[tu
             for writer in binding.writers
             if (found := look.results.get(writer)) and (ref := found.outputs.get(binding.key.name))
         ]
+        + [ref.digest for ref in handed(binding.key, outputs_of(look.results))]
         for binding in planned.bindings
     }
     if record.status == "failed":

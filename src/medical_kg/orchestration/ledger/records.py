@@ -52,6 +52,15 @@ def key_of(value: Any) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
+OPTIONS = frozenset({"limit", "full_refresh", "max_removed"})
+"""What an input may say besides what it is: how much of it is wanted, and how."""
+
+
+def source_key(given: Mapping[str, Any]) -> str:
+    """Return what two inputs share that are the same but for how much of them is wanted."""
+    return key_of({name: value for name, value in given.items() if name not in OPTIONS})
+
+
 def unfinished_key(new: NewSubmission) -> str:
     """Return what no two unfinished submissions share: a key over tenant, pipeline, input and overrides."""
     return key_of([new.tenant, new.pipeline, dict(new.input), dict(new.overrides)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from medical_kg.orchestration.contract import Clock, Signal, SystemClock
@@ -15,6 +15,7 @@ from medical_kg.orchestration.ledger import (
     holdings,
     replays,
     results,
+    seen,
     signals,
     submissions,
     traces,
@@ -37,6 +38,7 @@ from medical_kg.orchestration.ledger.contract import (
 )
 from medical_kg.orchestration.ledger.records import submission_of
 from medical_kg.orchestration.ledger.schema import bring_up_to_date
+from medical_kg.orchestration.ledger.sweeps import Missing, Pulled
 from medical_kg.orchestration.ledger.transitions import check_at_work, check_generation, check_not_cancelled, verdict
 
 if TYPE_CHECKING:
@@ -172,6 +174,7 @@ class SqlLedger:
         next_batch: NextBatch | None = None,
         wait: Wait | None = None,
         budget: Budget | None = None,
+        pulled: Pulled | None = None,
     ) -> None:
         """See ``Ledger.commit``."""
         results.check_wait_given(record, given=wait is not None)
@@ -185,6 +188,8 @@ class SqlLedger:
             results.replace_dead_letters(connection, held, record.stage, dead_letters)
             if wait is not None:
                 signals.keep_wait(connection, held, wait)
+            if pulled is not None:
+                seen.take_on(connection, held, pulled, now)
             if next_batch is not None:
                 batches.open_next(connection, held, next_batch.cursor, now)
             if record.status == "failed":
@@ -198,7 +203,26 @@ class SqlLedger:
             line = history.Line(note.event, note.reason, batch_id, stage, note.detail)
             batches.write(connection, held, [line], now=self._now())
 
-    def settle(self, batch_id: str, generation: int, stages: Sequence[str]) -> Batch:
+    def meet(
+        self, batch_id: str, generation: int, digests: Mapping[str, str], *, fingerprint: str, rejected: Sequence[str]
+    ) -> frozenset[str]:
+        """See ``Ledger.meet``."""
+        with writing(self._engine) as connection:
+            held = batches.load(connection, batch_id)
+            check_at_work(held.batch, generation)
+            return seen.meet(connection, held, digests, fingerprint, rejected)
+
+    def met(self, batch_id: str, roots: Collection[str]) -> frozenset[str]:
+        """See ``Ledger.met``."""
+        with reading(self._engine) as connection:
+            return seen.met(connection, batches.find(connection, batch_id), roots)
+
+    def missing(self, batch_id: str, rejected: Sequence[str] = ()) -> Missing:
+        """See ``Ledger.missing``."""
+        with reading(self._engine) as connection:
+            return seen.missing(connection, batches.find(connection, batch_id), rejected)
+
+    def settle(self, batch_id: str, generation: int, stages: Sequence[str], *, fingerprint: str = "") -> Batch:
         """See ``Ledger.settle``."""
         with writing(self._engine) as connection:
             now = self._now()
@@ -214,6 +238,7 @@ class SqlLedger:
             if status == "completed":
                 signals.end_waits(connection, held)
                 replays.resolve(connection, held, now)
+                seen.settle(connection, held, fingerprint)
             actor, values = held.claimed_by, {"ready_at": ready_at, **batches.NO_LEASE}
             return batches.move(connection, held, status, reason, actor=actor, now=now, **values)
 

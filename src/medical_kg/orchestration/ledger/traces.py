@@ -9,6 +9,7 @@ from sqlalchemy import or_, select
 from medical_kg.orchestration.contract import Attachment
 from medical_kg.orchestration.ledger.contract import DeadLetter, Row
 from medical_kg.orchestration.ledger.records import dead_letter_of, signal_of
+from medical_kg.orchestration.ledger.seen import LOST, REJECTED
 from medical_kg.orchestration.ledger.tables import DEAD_LETTERS, SEEN, SIGNALS
 
 if TYPE_CHECKING:
@@ -48,7 +49,9 @@ class LedgerTraces(Row):
 def find(connection: Connection, tenant: str, root: str) -> LedgerTraces:
     """Return what there is of an input record, oldest first."""
     letters = select(DEAD_LETTERS).where(*letters_of(tenant, root)).order_by(DEAD_LETTERS.c.at, DEAD_LETTERS.c.stage)
-    seen = select(SEEN).where(SEEN.c.tenant == tenant, SEEN.c.item == root).order_by(SEEN.c.at, SEEN.c.pipeline)
+    ended = (SEEN.c.batch_id.is_(None), SEEN.c.content_hash.not_in((REJECTED, LOST)))
+    mine = (SEEN.c.tenant == tenant, SEEN.c.item == root)
+    seen = select(SEEN).where(*mine, *ended).order_by(SEEN.c.at, SEEN.c.pipeline)
     return LedgerTraces(
         dead_letters=tuple(dead_letter_of(row) for row in connection.execute(letters).mappings()),
         attached=tuple(_attached(connection, tenant, root)),

@@ -136,6 +136,7 @@ def _plan(
         batch_size=spec.batch_size,
         description=spec.metadata.description,
         max_failed_items=spec.max_failed_items,
+        max_removed_items=spec.max_removed_items,
     )
 
 

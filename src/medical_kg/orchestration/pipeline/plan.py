@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from medical_kg.orchestration.resilience import Policy
 
 
+MAX_REMOVED = "50%"
+"""What may be removed of an input at once, unless the pipeline says: a source half of which is gone is rather broken."""
+
+
 @dataclass(frozen=True, slots=True)
 class Binding:
     """Where a stage's read comes from: the upstream writers whose values it gets, in plan order.
@@ -56,7 +60,8 @@ class Plan:
     """A pipeline ready to run. ``stages`` is in topological order, ties in the order of the file.
 
     ``digest`` is the sha256 of the file's text, ``path`` where it was read from, ``max_failed_items`` how many input
-    records of a batch may fail: a number, or a percentage such as ``"5%"``.
+    records of a batch may fail: a number, or a percentage such as ``"5%"``; ``max_removed_items`` likewise how many of
+    an input may be removed at once because they are gone from the source.
     """
 
     name: str
@@ -68,6 +73,7 @@ class Plan:
     batch_size: int
     description: str = ""
     max_failed_items: int | str | None = None
+    max_removed_items: int | str = MAX_REMOVED
 
     def stage(self, name: str) -> PlannedStage:
         """Return a stage by name; raises ``KeyError``."""

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from medical_kg.orchestration.contract import Clause, Condition, NamedCondition, OnTimeout
 from medical_kg.orchestration.contract.model import Model
+from medical_kg.orchestration.pipeline.plan import MAX_REMOVED
 
 DEFAULT_BATCH_SIZE = 2000
 PERCENT = re.compile(r"(100|[0-9]{1,2}(\.[0-9]+)?)%")
@@ -125,6 +126,11 @@ class PipelineSpec(Model):
     max_failed_items: Annotated[int | str, BeforeValidator(_count_or_percent)] | None = Field(
         default=None,
         description="How many input records of a batch may fail before it fails, as a number or a percentage such as '5%'.",
+    )
+    max_removed_items: Annotated[int | str, BeforeValidator(_count_or_percent)] = Field(
+        default=MAX_REMOVED,
+        description="How many input records may be removed at once because they are gone from the source, as a number "
+        "or a percentage of those seen before.",
     )
     schedule: Text | None = Field(default=None, description="When to run by itself, as a cron line.")
     triggers: list[TriggerSpec] = Field(default_factory=list, description="Signals that start it.")

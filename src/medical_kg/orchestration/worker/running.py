@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from medical_kg.orchestration.contract import NamedCondition, Stage, StageContext
 from medical_kg.orchestration.execution.calling import Called, call, pull
 from medical_kg.orchestration.execution.keeping import plain
-from medical_kg.orchestration.execution.leaving_out import counted, leave_out
+from medical_kg.orchestration.execution.leaving_out import counted
 from medical_kg.orchestration.execution.storing import load, store
+from medical_kg.orchestration.execution.sweeping import Swept, sweep
 from medical_kg.orchestration.isolation.board import OPENING, WHOLE, Board, Spool
 from medical_kg.orchestration.isolation.errors import told
 from medical_kg.orchestration.ledger.contract import OutputRef
@@ -49,8 +52,7 @@ class Runner:
             called = self._call(type_, config, ctx, request, board, Spool(fds[1]))
         finally:
             board.close()
-        left_out = leave_out(called[0], request["leave_out"]) if type_.metadata.mode == "stream" else 0
-        return self._answer(type_, called, left_out)
+        return self._answer(type_, called)
 
     def ask(self, type_: StageType, request: Mapping[str, Any]) -> dict[str, Any]:
         """Ask a stage that keeps things what it keeps, or tell it to forget."""
@@ -77,7 +79,7 @@ class Runner:
         request: Mapping[str, Any],
         board: Board,
         spool: Spool,
-    ) -> tuple[Called, Watched]:
+    ) -> tuple[Called, Watched, Swept | None]:
         used = {(index, length): count for index, length, count in request["used"]}
         common: dict[str, Any] = {"board": board, "out_of_memory": self._out_of_memory}
         policy = Policy.model_validate(request["policy"])
@@ -92,20 +94,31 @@ class Runner:
         guard = Watched(*_left(plain, whole), **common)
         guard.at((WHOLE, 0), whole)
         if type_.metadata.mode == "stream":
-            return pull(self._stage, ctx, guard, request["cursor"], request["limit"]), guard
+            take = partial(pull, self._stage, ctx, guard)
+            asked = (request["cursor"], request["limit"], self._meet, request["leave_out"], request["most_pages"])
+            called, swept = sweep(type_.metadata, take, *asked)
+            return called, guard, swept
         reads = self._reads(type_, request["reads"])
         if type_.metadata.mode == "item":
             items = reads[type_.metadata.read_keys[0].name]
             guard = Items(*plain, items=items, metadata=type_.metadata, spool=spool, used=used, **common)
-        return call(self._stage, ctx, guard, reads), guard
+        return call(self._stage, ctx, guard, reads), guard, None
 
     def _reads(self, type_: StageType, refs: Mapping[str, Any]) -> dict[str, Any]:
         get = self._workspace.checkpoints.get
         known = {name: [OutputRef.model_validate(ref) for ref in found] for name, found in refs.items()}
         return {key.name: load(key, known[key.name], get) for key in type_.metadata.read_keys}
 
-    def _answer(self, type_: StageType, made: tuple[Called, Watched], left_out: int) -> dict[str, Any]:
-        called, guard = made
+    def _meet(self, digests: Mapping[str, str], rejected: Sequence[str], *, process_all: bool) -> Collection[str]:
+        self._channel.send({"met": dict(digests), "rejected": list(rejected), "process_all": process_all})
+        received = self._channel.receive()
+        if received is None:
+            raise ConnectionResetError("the engine is gone")
+        skipped: list[str] = received[0]["answer"]
+        return skipped
+
+    def _answer(self, type_: StageType, made: tuple[Called, Watched, Swept | None]) -> dict[str, Any]:
+        called, guard, swept = made
         answer: dict[str, Any] = {"overran": guard.overran, "cursor": called.cursor}
         if called.waiting is not None:
             waiting = called.waiting
@@ -120,8 +133,9 @@ class Runner:
         outputs, counts = store(type_.metadata, called, self._workspace.checkpoints.put)
         return answer | {
             "outputs": {name: ref.model_dump() for name, ref in outputs.items()},
-            "counts": counted(counts, left_out),
+            "counts": counted(counts, swept.left_out if swept else 0),
             "failures": [failure.plain() for failure in called.failures],
+            "swept": asdict(swept) if swept else None,
         }
 
     def _context(
