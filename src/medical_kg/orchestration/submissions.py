@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 from medical_kg.orchestration.contract.errors import InputError
 from medical_kg.orchestration.ledger.contract import NewSubmission
 from medical_kg.orchestration.lock import check_plan
-from medical_kg.orchestration.pipeline.catalog import load_plan
 from medical_kg.orchestration.pipeline.spec import PERCENT
-from medical_kg.orchestration.planning import text_of
+from medical_kg.orchestration.planning import load_in, text_of
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.ledger.contract import Submission
@@ -35,19 +34,15 @@ def open_submission(  # noqa: PLR0913  # what is asked for, and who asks
     actor: str | None = None,
     ident: str | None = None,
     origin: Origin | None = None,
+    text: str | None = None,
 ) -> Submission:
     """Check a pipeline and put a submission of it into the ledger, without running it.
 
     Arguments and errors are those of ``api.submit``, and besides: ``actor`` is who asks, for the history; ``ident`` is
-    given by callers that must be idempotent, and names the submission; ``origin`` is the signal that starts it.
+    given by callers that must be idempotent, and names the submission; ``origin`` is the signal that starts it;
+    ``text`` is an earlier content of the pipeline's file, to be taken for it.
     """
-    plan = load_plan(
-        pipeline,
-        installation=workspace.installation,
-        folders=workspace.pipeline_folders,
-        environments=workspace.environments,
-        overrides=overrides or {},
-    )
+    plan = load_in(workspace, pipeline, overrides=overrides or {}, text=text)
     plugin_lock = check_plan(workspace, plan)
     options = {"limit": limit, "full_refresh": full_refresh or None, "max_removed": max_removed}
     asked = ({} if origin is None else origin.as_input()) | _asked(input, options)
@@ -63,7 +58,7 @@ def open_submission(  # noqa: PLR0913  # what is asked for, and who asks
         actor=actor or this_actor(),
         id=ident,
         plugin_lock=plugin_lock,
-        pipeline_text=text_of(plan, overrides or {}),
+        pipeline_text=text or text_of(plan, overrides or {}),
         told=None if origin is None else origin.told,
     )
     return workspace.ledger.open_submission(new)[0]

@@ -110,13 +110,25 @@ def launch_ready(workspace: Workspace, loaded: Sequence[Loaded], instance: Dagst
             left.append(f"Dagster's queue has {AT_ONCE} runs; further batches are launched as these begin")
             break
         try:
-            requests.append(_launch(workspace, jobs, instance, batch))
+            requests.append(launch(workspace, jobs, instance, batch))
         except MedicalKGError as error:
             left.append(f"batch {batch.id} is left: {error}")
     return Tick(tuple(requests), tuple(left))
 
 
-def _launch(workspace: Workspace, jobs: Mapping[str, Loaded], instance: DagsterInstance, batch: Batch) -> RunRequest:
+def launch(workspace: Workspace, jobs: Mapping[str, Loaded], instance: DagsterInstance, batch: Batch) -> RunRequest:
+    """Promise a ready batch to the run that is asked for.
+
+    Args:
+        workspace: where the batch is kept.
+        jobs: the pipelines that were loaded, by the path of their files.
+        instance: where its former runs are.
+        batch: which.
+
+    Raises:
+        NotLaunched: it must wait, or somebody must do something first.
+        MedicalKGError: it cannot be promised, e.g. as somebody else was quicker.
+    """
     submission = workspace.ledger.submission(batch.submission_id)
     one = _loaded_for(jobs, submission)
     plan = plan_of(workspace, submission.id) if _is_edited(one.plan, submission) else one.plan

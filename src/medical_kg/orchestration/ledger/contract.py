@@ -214,6 +214,9 @@ class Ledger(Tracing, Protocol):
     def started_by(self, submission_id: str) -> list[Submission]:
         """Return what the signals of a submission started, oldest first."""
 
+    def pipeline_texts(self, path: str, *, limit: int = 5) -> list[str]:
+        """Return what stood in a pipeline's file each time a submission went on with it anew, newest first."""
+
     def batch(self, batch_id: str) -> Batch:
         """Return one batch."""
 

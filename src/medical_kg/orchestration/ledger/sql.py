@@ -101,6 +101,11 @@ class SqlLedger:
         with reading(self._engine) as connection:
             return submissions.started_by(connection, submission_id)
 
+    def pipeline_texts(self, path: str, *, limit: int = 5) -> list[str]:
+        """See ``Ledger.pipeline_texts``."""
+        with reading(self._engine) as connection:
+            return submissions.pipeline_texts(connection, path, limit)
+
     def batch(self, batch_id: str) -> Batch:
         """See ``Ledger.batch``."""
         with reading(self._engine) as connection:

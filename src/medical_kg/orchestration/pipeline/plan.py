@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from medical_kg.orchestration.contract import NamedCondition, StateKey
+    from medical_kg.orchestration.pipeline.spec import ScheduleSpec
     from medical_kg.orchestration.registry import StageType
     from medical_kg.orchestration.resilience import Policy
 
@@ -73,6 +74,7 @@ class Plan:
     batch_size: int
     description: str = ""
     max_failed_items: int | str | None = None
+    schedule: ScheduleSpec | None = None
     max_removed_items: int | str = MAX_REMOVED
 
     def stage(self, name: str) -> PlannedStage:

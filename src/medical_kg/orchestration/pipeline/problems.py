@@ -62,6 +62,7 @@ KINDS: dict[str, Kind] = {
     "MKG061": Kind("resume_stage is not a stage"),
     "MKG062": Kind("resume_stage does not come after the wait"),
     "MKG070": Kind("a setting has no effect yet", "note"),
+    "MKG071": Kind("a schedule cannot be used"),
     "MKG080": Kind("an override cannot be applied"),
     "MKG081": Kind("a pipeline's name differs from its file's", "warning"),
     "MKG082": Kind("two files have one name", "warning"),

@@ -52,6 +52,7 @@ def schema(
         NULL,
     ]
     fields["max_removed_items"]["anyOf"] = fields["max_failed_items"]["anyOf"][:-1]
+    fields["schedule"]["anyOf"] = [{"type": "string", "minLength": 1}, *fields["schedule"]["anyOf"]]
     definitions["ConditionSpec"]["anyOf"] = _condition_forms()
     definitions["Clause"]["allOf"] = list(_operators())
     _stage(definitions, list(_types(stages)), policies, environments)

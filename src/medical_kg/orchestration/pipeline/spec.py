@@ -26,6 +26,15 @@ def _count_or_percent(value: Any) -> Any:
     raise ValueError(msg)
 
 
+def _cron_alone(value: Any) -> Any:
+    if isinstance(value, str):
+        return {"cron": value}
+    if isinstance(value, (dict, ScheduleSpec)):
+        return value
+    msg = "must be a cron line such as '0 3 * * *', or a mapping with `cron`"
+    raise ValueError(msg)
+
+
 def _empty_when_null(empty: type[Any]) -> BeforeValidator:
     # `config:` with everything below it commented out is null in YAML.
     return BeforeValidator(lambda value: empty() if value is None else value)
@@ -109,6 +118,16 @@ class TriggerSpec(Model):
     equals: Any = Field(default=True, description="The value it must have.")
 
 
+class ScheduleSpec(Model):
+    """When the pipeline runs by itself, and over what; a cron line alone stands for `{cron: ...}`."""
+
+    cron: Text = Field(description="Minute, hour, day of month, month, day of week: `0 3 * * *` is every day at 3:00.")
+    timezone: Text = Field(default="UTC", description="The time zone in which that is meant, such as Europe/Berlin.")
+    input: Text | None = Field(
+        default=None, description="What is processed, as of `run --input`: a URL, or a path relative to this file."
+    )
+
+
 class PipelineSpec(Model):
     """A pipeline file."""
 
@@ -132,5 +151,8 @@ class PipelineSpec(Model):
         description="How many input records may be removed at once because they are gone from the source, as a number "
         "or a percentage of those seen before.",
     )
-    schedule: Text | None = Field(default=None, description="When to run by itself, as a cron line.")
+    schedule: Annotated[ScheduleSpec, BeforeValidator(_cron_alone)] | None = Field(
+        default=None,
+        description="When Dagster's daemon runs it by itself: a cron line in quotes, in UTC, or a mapping.",
+    )
     triggers: list[TriggerSpec] = Field(default_factory=list, description="Signals that start it.")

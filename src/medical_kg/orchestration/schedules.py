@@ -1,0 +1,86 @@
+"""Schedules: a time that has come opens a submission of the pipeline that asked for it. Dagster's daemon tells the time."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medical_kg.orchestration.contract.errors import MedicalKGError, PipelineInvalid
+from medical_kg.orchestration.ledger.records import key_of
+from medical_kg.orchestration.pipeline import load
+from medical_kg.orchestration.pipeline.catalog import Catalog
+from medical_kg.orchestration.planning import last_good, load_in
+from medical_kg.orchestration.submissions import open_submission
+
+if TYPE_CHECKING:
+    from medical_kg.orchestration.ledger.contract import Submission
+    from medical_kg.orchestration.pipeline.plan import Plan
+    from medical_kg.orchestration.workspace import Workspace
+
+logger = logging.getLogger(__name__)
+
+ID_LENGTH = 12
+
+
+class NoSchedule(MedicalKGError):
+    """A pipeline's file does not ask to be run by itself any more."""
+
+
+def open_scheduled(workspace: Workspace, path: Path, at: datetime) -> Submission:
+    """Open the submission that a pipeline's schedule asks for at a time; asked again for that time, it is the same one.
+
+    Nothing is run. An unfinished submission over the same input is what is asked for too, so that none overtakes the one
+    before. While the file is invalid, its last version counts with which a submission went on, with a warning in the log.
+
+    Args:
+        workspace: where it is kept.
+        path: the pipeline's file.
+        at: the scheduled time.
+
+    Raises:
+        PipelineInvalid: the file has errors, and no version of it is kept.
+        PipelineNotFound: there is none.
+        NoSchedule: the file has none any more.
+    """
+    plan, text = _current(workspace, path)
+    if plan.schedule is None:
+        msg = f"{path} has no schedule any more; reload the code location, or restart Dagster"
+        raise NoSchedule(msg)
+    moment = at.astimezone(UTC).isoformat()
+    return open_submission(
+        workspace,
+        str(path),
+        input=_input(plan.schedule.input, path),
+        actor=f"schedule of {moment}",
+        ident="s" + key_of([str(path.absolute()), moment])[:ID_LENGTH],
+        text=text,
+    )
+
+
+def _current(workspace: Workspace, path: Path) -> tuple[Plan, str | None]:
+    try:
+        return load_in(workspace, path), None
+    except PipelineInvalid as error:
+        if (kept := last_good(workspace, path)) is None:
+            raise
+        logger.warning("the schedule goes on with the last version that passed the check: %s", error)
+        return kept
+
+
+def _input(given: str | None, path: Path) -> str | None:
+    return given if given is None or "://" in given else str(path.absolute().parent / given)
+
+
+def scheduled_pipelines(workspace: Workspace) -> list[str]:
+    """Return the names of the pipelines whose files have a schedule; nothing else of them is looked at."""
+    return [entry.name for entry in Catalog(workspace.pipeline_folders).entries() if _has_schedule(entry.path)]
+
+
+def _has_schedule(path: Path) -> bool:
+    try:
+        value = load.load(path)[1].value
+    except load.LoadFailed:
+        return False
+    return isinstance(value, dict) and bool(value.get("schedule"))
