@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,7 +71,7 @@ def _current(workspace: Workspace, path: Path) -> tuple[Plan, str | None]:
 
 
 def _input(given: str | None, path: Path) -> str | None:
-    return given if given is None or "://" in given else str(path.absolute().parent / given)
+    return given if given is None or "://" in given else os.path.abspath(path.parent / given)  # noqa: PTH100  # not its links
 
 
 def scheduled_pipelines(workspace: Workspace) -> list[str]:

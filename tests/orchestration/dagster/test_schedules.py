@@ -21,7 +21,7 @@ from medical_kg.orchestration.workspace import Workspace
 from medical_kg.testing import FakeClock
 
 EVERY_NIGHT = (
-    DIAMOND.replace("number: 5", "number: 1") + "schedule: {cron: 0 3 * * *, timezone: Europe/Berlin, input: in}\n"
+    DIAMOND.replace("number: 5", "number: 1") + "schedule: {cron: 0 3 * * *, timezone: Europe/Berlin, input: ../in}\n"
 )
 WRONG = EVERY_NIGHT.replace("type: shout", "type: shuot")
 TONIGHT, TOMORROW = (datetime(2026, 11, day, 2, tzinfo=UTC) for day in (23, 24))
@@ -84,7 +84,7 @@ def test_a_tick_opens_one_submission_and_asks_for_its_run(workspace: Workspace, 
     (submission,) = workspace.ledger.submissions()
     (batch,) = workspace.ledger.batches(submission.id)
     assert (tags[BATCH_TAG], skipped) == (batch.id, None)
-    assert submission.input == {"input": str(workspace.root / "pipelines" / "in")}
+    assert submission.input == {"input": str(workspace.root / "in")}
     assert workspace.ledger.history(submission.id)[0].actor == "schedule of 2026-11-23T02:00:00+00:00"
 
 
