@@ -14,7 +14,7 @@ from medical_kg.orchestration.ledger.contract import UNFINISHED, Batch, StageRec
 from medical_kg.orchestration.ledger.sweeps import Sweep
 from medical_kg.orchestration.recovery import open_replays, reopen, wake_edited
 from medical_kg.orchestration.runner import drain, plan_to_run
-from medical_kg.orchestration.submissions import open_submission, this_actor
+from medical_kg.orchestration.submissions import open_submission, reopen_failed, this_actor
 from medical_kg.orchestration.triggers import start_triggered
 
 if TYPE_CHECKING:
@@ -203,13 +203,6 @@ def run_ready(
     """
     drain(workspace, submission_id, make_engine(workspace, engine), events, plan)
     return report(workspace, submission_id)
-
-
-def reopen_failed(workspace: Workspace, submission_id: str) -> None:
-    """Make the failed batches of a submission ready again."""
-    for batch in workspace.ledger.batches(submission_id):
-        if batch.status == "failed":
-            workspace.ledger.reopen(batch.id, this_actor())
 
 
 def _drain_by_many(

@@ -13,7 +13,7 @@ from medical_kg.orchestration.ledger.records import key_of
 from medical_kg.orchestration.pipeline import load
 from medical_kg.orchestration.pipeline.catalog import Catalog
 from medical_kg.orchestration.planning import last_good, load_in
-from medical_kg.orchestration.submissions import open_submission
+from medical_kg.orchestration.submissions import open_submission, reopen_failed
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.ledger.contract import Submission
@@ -33,7 +33,7 @@ def open_scheduled(workspace: Workspace, path: Path, at: datetime) -> Submission
     """Open the submission that a pipeline's schedule asks for at a time; asked again for that time, it is the same one.
 
     Nothing is run. An unfinished submission over the same input is what is asked for too, so that none overtakes the one
-    before. While the file is invalid, its last version counts with which a submission went on, with a warning in the log.
+    before; what has failed of it is made ready again. While the file is invalid, its last version counts with which a submission went on, with a warning in the log.
 
     Args:
         workspace: where it is kept.
@@ -50,14 +50,12 @@ def open_scheduled(workspace: Workspace, path: Path, at: datetime) -> Submission
         msg = f"{path} has no schedule any more; reload the code location, or restart Dagster"
         raise NoSchedule(msg)
     moment = at.astimezone(UTC).isoformat()
-    return open_submission(
-        workspace,
-        str(path),
-        input=_input(plan.schedule.input, path),
-        actor=f"schedule of {moment}",
-        ident="s" + key_of([str(path.absolute()), moment])[:ID_LENGTH],
-        text=text,
-    )
+    actor, ident = f"schedule of {moment}", "s" + key_of([str(path.absolute()), moment])[:ID_LENGTH]
+    asked = _input(plan.schedule.input, path)
+    submission = open_submission(workspace, str(path), input=asked, actor=actor, ident=ident, text=text)
+    if submission.status == "failed" and submission.id != ident:
+        reopen_failed(workspace, submission.id, actor)
+    return submission
 
 
 def _current(workspace: Workspace, path: Path) -> tuple[Plan, str | None]:

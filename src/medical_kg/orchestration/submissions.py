@@ -92,6 +92,13 @@ def checked_share(most: int | str) -> int | str:
     raise InputError(f"max_removed must be a whole number from 0, or a percentage such as '10%', not {most!r}")
 
 
+def reopen_failed(workspace: Workspace, submission_id: str, actor: str | None = None) -> None:
+    """Make the failed batches of a submission ready again; ``actor`` is who asks, for the history."""
+    for batch in workspace.ledger.batches(submission_id):
+        if batch.status == "failed":
+            workspace.ledger.reopen(batch.id, actor or this_actor())
+
+
 def this_actor() -> str:
     """Return who runs this process, as ``user@host``; a user without a name, as in some containers, by number."""
     try:

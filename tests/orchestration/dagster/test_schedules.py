@@ -64,10 +64,10 @@ def edit(workspace: Workspace, text: str) -> None:
     (workspace.root / "pipelines" / "diamond.yaml").write_text(text)
 
 
-def carry_out(workspace: Workspace) -> None:
+def carry_out(workspace: Workspace, status: str = "completed") -> None:
     """Run what the last tick opened, when the launch it was promised to has not come."""
     workspace.clock.advance(61)  # type: ignore[attr-defined]  # the fake clock
-    assert api.resume(workspace, workspace.ledger.submissions()[0].id, engine="plain").submission.status == "completed"
+    assert api.resume(workspace, workspace.ledger.submissions()[0].id, engine="plain").submission.status == status
 
 
 def test_it_is_on_and_keeps_to_the_file(workspace: Workspace) -> None:
@@ -111,6 +111,17 @@ def test_the_next_tick_opens_the_next_when_the_last_is_done(workspace: Workspace
     carry_out(workspace)
     requests, _ = tick(TOMORROW)
     assert (len(requests), len(workspace.ledger.submissions())) == (1, 2)
+
+
+def test_what_has_failed_is_tried_again_by_the_next_tick(workspace: Workspace, tick: Tick) -> None:
+    """A failed night is not the last one: its submission's failed batches get another run; the same tick's do not."""
+    edit(workspace, EVERY_NIGHT.replace("[w3]", "[w0]") + "max_failed_items: 0\n")
+    tick(TONIGHT)
+    carry_out(workspace, "failed")
+    assert tick(TONIGHT)[0] == []
+    (tags,), _ = tick(TOMORROW)
+    (submission,) = workspace.ledger.submissions()
+    assert tags[BATCH_TAG] == workspace.ledger.batches(submission.id)[0].id
 
 
 def test_an_invalid_file_does_not_stop_the_schedule(

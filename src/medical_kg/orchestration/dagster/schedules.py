@@ -51,10 +51,10 @@ def schedule_of(workspace: Workspace, one: Loaded) -> ScheduleDefinition | None:
 def _run_of(
     workspace: Workspace, one: Loaded, instance: DagsterInstance, submission: Submission
 ) -> RunRequest | SkipReason:
-    batch = workspace.ledger.batches(submission.id)[0]
-    if batch.status != "pending" or batch.generation:
+    ready = workspace.ledger.ready(limit=1, submission_id=submission.id)
+    if not ready:
         return SkipReason(f"submission {submission.id} over the same input has begun and is {submission.status}")
     try:
-        return launch(workspace, {submission.pipeline_path: one}, instance, batch)
+        return launch(workspace, {submission.pipeline_path: one}, instance, ready[0])
     except (NotLaunched, LedgerError) as error:
         return SkipReason(f"submission {submission.id} is open; the sensor {SENSOR} sees to its run: {error}")
