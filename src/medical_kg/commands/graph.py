@@ -26,6 +26,7 @@ Wanted = Annotated[str, typer.Argument(metavar="ID|TEXT", help="A node's id or i
 Limit = Annotated[int, typer.Option(min=1, help="At most this many.")]
 Depth = Annotated[int, typer.Option(min=1, max=10, help="How many hops to go.")]
 StoreName = Annotated[str, typer.Option("--store", help="The store that holds the graph.")]
+Tenant = Annotated[str, typer.Option(help="Whose graph.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -45,10 +46,11 @@ def show(
     *,
     limit: Limit = 50,
     store: StoreName = "database",
+    tenant: Tenant = "default",
     as_json: AsJson = False,
 ) -> None:
     """Show a node, its edges and the words that carry them."""
-    with _found(ctx, wanted, store, as_json=as_json) as (context, graph, node):
+    with _found(ctx, wanted, store, tenant, as_json=as_json) as (context, graph, node):
         edges = graph.edges(node.id, limit=limit)
         # The ends of a node's first edges are among its first neighbours: one question gives all their names.
         nodes, _ = graph.neighbors(node.id, depth=1, limit=limit)
@@ -68,10 +70,11 @@ def neighbors(
     depth: Depth = 1,
     limit: Limit = 50,
     store: StoreName = "database",
+    tenant: Tenant = "default",
     as_json: AsJson = False,
 ) -> None:
     """List the nodes around a node, nearest first."""
-    with _found(ctx, wanted, store, as_json=as_json) as (context, graph, node):
+    with _found(ctx, wanted, store, tenant, as_json=as_json) as (context, graph, node):
         nodes, edges = graph.neighbors(node.id, depth=depth, limit=limit)
     if context.json:
         dumped = {"nodes": [one.model_dump() for one in nodes], "edges": [edge.model_dump() for edge in edges]}
@@ -83,12 +86,12 @@ def neighbors(
 
 @contextmanager
 def _found(
-    ctx: typer.Context, wanted: str, store: str, *, as_json: bool
+    ctx: typer.Context, wanted: str, store: str, tenant: str, *, as_json: bool
 ) -> Iterator[tuple[CommandContext, GraphStore, Node]]:
     """Open the graph and give it with the node that is meant; the options are those both commands take."""
     context = context_of(ctx)
     context.json = context.json or as_json
-    opened: GraphStore = context.plugins.get(DOOR, store)(context.workspace.database_url).graph()
+    opened: GraphStore = context.plugins.get(DOOR, store)(context.workspace_of(tenant).database_url).graph()
     with closing(opened) as graph:
         yield context, graph, _choose(graph, wanted)
 

@@ -51,13 +51,14 @@ def search(
     per_document: Annotated[int, typer.Option(min=0, help="At most this many of one document; 0 for all.")] = 2,
     kind: Annotated[Kind, typer.Option(help="By words, by vectors, or both.")] = Kind.hybrid,
     store: Annotated[str, typer.Option(help="The store that holds the index.")] = "database",
+    tenant: Annotated[str, typer.Option(help="Whose index.")] = "default",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,  # noqa: FBT002  # typer's form of a flag
 ) -> None:
     """Find passages in the indexed documents."""
     context = context_of(ctx)
     context.json = context.json or as_json
     query = " ".join(text)
-    opened = context.plugins.get("medical_kg.stores", store)(context.workspace.database_url).index()
+    opened = context.plugins.get("medical_kg.stores", store)(context.workspace_of(tenant).database_url).index()
     with closing(opened) as index:
         hits = find(context, index, query, limit=limit, kind=kind, per_document=per_document)
     if context.json:

@@ -23,6 +23,7 @@ from medical_kg.orchestration.ledger.contract import Note
 from medical_kg.orchestration.ledger.history import PRUNED
 from medical_kg.orchestration.services import FileArea
 from medical_kg.orchestration.submissions import this_actor
+from medical_kg.orchestration.tenants import database_urls
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -189,15 +190,16 @@ def _mentioned_in_tables(workspace: Workspace) -> Iterator[str]:
     """Yield the texts in which the tables beside the ledger's mention a stored file."""
     from sqlalchemy import column, select, table
 
-    engine = open_engine(workspace.database_url)
-    try:
-        with reading(engine) as connection:
-            for name, text in _text_columns(connection):
-                words: ColumnClause[str] = column(text)
-                query = select(words).select_from(table(name)).where(words.contains("file-area:"))
-                yield from connection.execute(query).scalars()
-    finally:
-        engine.dispose()
+    for url in database_urls(workspace):
+        engine = open_engine(url)
+        try:
+            with reading(engine) as connection:
+                for name, text in _text_columns(connection):
+                    words: ColumnClause[str] = column(text)
+                    query = select(words).select_from(table(name)).where(words.contains("file-area:"))
+                    yield from connection.execute(query).scalars()
+        finally:
+            engine.dispose()
 
 
 def _text_columns(connection: Connection) -> Iterator[tuple[str, str]]:
@@ -223,11 +225,9 @@ def _compact(workspace: Workspace) -> int:
     """Give the free room in SQLite's files back to the disk; a server looks after its own."""
     from sqlalchemy import make_url
 
-    url = make_url(workspace.database_url)
-    paths = sorted((workspace.root / "dagster").rglob("*.db"))
-    if url.get_backend_name() == "sqlite":
-        paths = [Path(url.database or ""), *paths]
-    return sum(map(_vacuum, paths))
+    urls = map(make_url, database_urls(workspace))
+    own = [Path(url.database or "") for url in urls if url.get_backend_name() == "sqlite"]
+    return sum(map(_vacuum, (*own, *sorted((workspace.root / "dagster").rglob("*.db")))))
 
 
 def _vacuum(path: Path) -> int:

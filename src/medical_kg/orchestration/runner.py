@@ -24,6 +24,7 @@ from medical_kg.orchestration.execution.pulling import settled_fingerprint
 from medical_kg.orchestration.lock import check_plan
 from medical_kg.orchestration.planning import find_plan, follow_file
 from medical_kg.orchestration.telemetry.events import BatchSettled, BatchStarted, Events
+from medical_kg.orchestration.tenants import provide
 from medical_kg.orchestration.triggers import start_triggered
 from medical_kg.orchestration.workspace import LEASE_SECONDS
 
@@ -172,9 +173,12 @@ def run_batch(
 
 def make_run(workspace: Workspace, plan: Plan, batch: Batch, events: Events, instances: Instances) -> BatchRun:
     """Return the run of a claimed batch in this process."""
+    submission = workspace.ledger.submission(batch.submission_id)
+    # Also where it was opened before tenants had places, or the workspace was moved since.
+    provide(workspace, submission.tenant)
     return BatchRun(
         plan=plan,
-        submission=workspace.ledger.submission(batch.submission_id),
+        submission=submission,
         batch=batch,
         ledger=workspace.ledger,
         checkpoints=workspace.checkpoints,

@@ -14,6 +14,7 @@ from medical_kg.orchestration.ledger.contract import NewSubmission
 from medical_kg.orchestration.lock import check_plan
 from medical_kg.orchestration.pipeline.spec import PERCENT
 from medical_kg.orchestration.planning import load_in, text_of
+from medical_kg.orchestration.tenants import provide
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.ledger.contract import Submission
@@ -44,6 +45,7 @@ def open_submission(  # noqa: PLR0913  # what is asked for, and who asks
     """
     plan = load_in(workspace, pipeline, overrides=overrides or {}, text=text)
     plugin_lock = check_plan(workspace, plan)
+    provide(workspace, tenant)
     options = {"limit": limit, "full_refresh": full_refresh or None, "max_removed": max_removed}
     asked = ({} if origin is None else origin.as_input()) | _asked(input, options)
     new = NewSubmission(

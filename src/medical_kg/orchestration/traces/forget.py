@@ -141,11 +141,12 @@ class _Task:
         (listed,) = self.workspace.ledger.forgotten(self.tenant, self.root)
         self._keepers("forget")
         self._elsewhere(listed.remains or {})
-        engine = open_engine(self.workspace.database_url)
-        try:
-            self._try("the database", lambda: shred(engine))
-        finally:
-            engine.dispose()
+        for url in dict.fromkeys((self.workspace.database_url, self.workspace.of_tenant(self.tenant).database_url)):
+            engine = open_engine(url)
+            try:
+                self._try("the database", partial(shred, engine))
+            finally:
+                engine.dispose()
         if not self.left:
             self.workspace.ledger.finish_forgetting(self.tenant, self.root)
 

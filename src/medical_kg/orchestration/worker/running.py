@@ -149,7 +149,7 @@ class Runner:
             config=config,
             logger=logging.LoggerAdapter(logger, ids),
             conditions=conditions,
-            services=services(type_.metadata.needs, self._workspace, self._channel),
+            services=services(type_.metadata.needs, self._workspace, said["tenant"], self._channel),
             isolated=True,
         )
 
