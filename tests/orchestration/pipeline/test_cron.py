@@ -76,10 +76,9 @@ def test_dagster_takes_what_is_taken_here(line: str) -> None:
 def test_a_schedule_is_in_utc_unless_it_says_otherwise(zone: str, run_check: Callable[..., CheckResult]) -> None:
     """A line alone is in UTC; a mapping may name a zone, and what is processed."""
     stages = "name: p\nversion: '1'\nstages: [{name: a, type: poll}]\n"
-    more = "" if zone == "UTC" else f", timezone: {zone}"
     alone, mapping = (
         run_check(stages + schedule).plan
-        for schedule in ("schedule: 0 3 * * *", f"schedule: {{cron: 0 3 * * *, input: there{more}}}")
+        for schedule in ("schedule: 0 3 * * *", f"schedule: {{cron: 0 3 * * *, input: there, timezone: {zone}}}")
     )
     assert alone is not None
     assert mapping is not None
