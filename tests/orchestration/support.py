@@ -8,6 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import alembic.command
+import alembic.config
 from pydantic import BaseModel, ConfigDict
 
 from medical_kg.orchestration.checkpoints import CheckpointStore
@@ -257,6 +259,17 @@ def edit(workspace: Workspace, old: str, new: str) -> None:
     text = file.read_text(encoding="utf-8")
     assert old in text
     file.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def migrate_to(url: str, revision: str) -> None:
+    """Give a database the ledger's tables as an earlier release made them."""
+    engine = open_engine(url)
+    config = alembic.config.Config()
+    config.set_main_option("script_location", "medical_kg.orchestration.ledger:migrations")
+    with writing(engine) as connection:
+        config.attributes["connection"] = connection
+        alembic.command.upgrade(config, revision)
+    engine.dispose()
 
 
 def of_earlier_release(workspace: Workspace, submission_id: str) -> str:

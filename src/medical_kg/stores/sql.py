@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from sqlalchemy import Column, Integer, Table, TypeDecorator, delete, select
 
 from medical_kg.orchestration.contract.database import WORDS, insert, open_engine, take_turn
-from medical_kg.stores.sql_schema import METADATA, Schema, bring_up_to_date
+from medical_kg.stores.sql_schema import METADATA, Schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -62,7 +62,7 @@ def open_tables(url: str, schema: Schema) -> Engine:
     """
     engine = open_engine(url)
     try:
-        bring_up_to_date(engine, schema)
+        schema.bring_up_to_date(engine)
     except BaseException:
         engine.dispose()
         raise

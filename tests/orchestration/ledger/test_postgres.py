@@ -7,12 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.migration import MigrationContext
 from postgres_server import PostgresServer
 from sqlalchemy import select
+from support import migrate_to
 
 from medical_kg.orchestration.contract import Signal
 from medical_kg.orchestration.contract import database as opening
@@ -33,16 +32,6 @@ def database_name(postgres: PostgresServer) -> str:
 def database() -> str:
     """All tests of this module run on Postgres only."""
     return "postgres"
-
-
-def migrate_to(url: str, revision: str) -> None:
-    engine = open_engine(url)
-    config = Config()
-    config.set_main_option("script_location", "medical_kg.orchestration.ledger:migrations")
-    with writing(engine) as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
-    engine.dispose()
 
 
 def columns(postgres: PostgresServer, name: str) -> list[tuple[Any, ...]]:
