@@ -125,6 +125,7 @@ def prune_workspace(
         amount = getattr(done, name)
         state.print(f"  {name + ':':<14} {amount.number:,}, {plural(amount.size, 'byte')}")
     state.print(f"  {'dagster runs:':<14} {done.runs:,}")
+    state.print(f"  {'item results:':<14} {done.item_results:,}")
     if done.compacted is not None:
         state.print(f"databases are {plural(done.compacted, 'byte')} smaller")
     if done.submissions:

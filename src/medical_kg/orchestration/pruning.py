@@ -57,6 +57,7 @@ class Pruned:
         leftovers: unfinished files of processes that were killed.
         runs: Dagster runs with their events.
         submissions: those whose stored results went, in whole or in part.
+        item_results: kept results of single items that no stage has used since.
         compacted: bytes that the databases gave back to the disk; None where that was not asked for.
     """
 
@@ -68,6 +69,7 @@ class Pruned:
     runs: int
     submissions: tuple[str, ...]
     compacted: int | None = None
+    item_results: int = 0
 
 
 def prune(
@@ -99,6 +101,7 @@ def prune(
         files = [one for one in files if work.discard_file(one)]
         for path, _ in leftovers:
             path.unlink(missing_ok=True)
+    item_results = workspace.ledger.drop_unused(before, dry_run=dry_run)
     runs = _prune_history(workspace, before, work.holdings.live, dry_run=dry_run)
     wants_compact = settings.compact if compact is None else compact
     return Pruned(
@@ -110,6 +113,7 @@ def prune(
         runs=runs,
         submissions=tuple(submissions),
         compacted=_compact(workspace) if wants_compact and not dry_run else None,
+        item_results=item_results,
     )
 
 

@@ -16,6 +16,7 @@ from medical_kg.orchestration.contract import Attachment, Condition, Waiting
 from medical_kg.orchestration.contract.errors import LedgerError, StageError, StageTimeout, WorkerDied
 from medical_kg.orchestration.execution.calling import Failure
 from medical_kg.orchestration.execution.pulling import meet, pages_of
+from medical_kg.orchestration.execution.remembering import arrived, mark_of, sent
 from medical_kg.orchestration.execution.storing import Made
 from medical_kg.orchestration.execution.sweeping import Swept
 from medical_kg.orchestration.isolation.board import Call, Remains
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from medical_kg.orchestration.execution.batch import BatchRun
     from medical_kg.orchestration.isolation import RemoteStageType
     from medical_kg.orchestration.isolation.channel import Message
+    from medical_kg.orchestration.ledger.keeping import ItemResult
     from medical_kg.orchestration.pipeline.plan import PlannedStage
     from medical_kg.orchestration.resilience import OnRetry
 
@@ -69,6 +71,7 @@ class _Work:
         self._type = cast("RemoteStageType", planned.type)
         self._used: dict[tuple[int, int], int] = {}
         self._deaths, self._noted = 0, 0
+        self._recalled: Mapping[str, ItemResult] | None = None
 
     def until_done(self, refs: Refs) -> Made:
         request = self._request(refs)
@@ -101,6 +104,7 @@ class _Work:
             "limit": run.submission.batch_size,
             "most_pages": pages_of(run, planned.name),
             "leave_out": sorted(run.ledger.forgotten_roots(run.submission.tenant)),
+            "mark": mark_of(planned),
             "log_level": ctx.logger.getEffectiveLevel(),
         }
 
@@ -124,10 +128,18 @@ class _Work:
             self._retried(call["attempt"], call["delay"], rebuilt(call["error"]))
         elif said.get("signals"):
             return self._answer(said)
+        elif "recall" in said:
+            return {"answer": self._recall(said["recall"])}
         elif "met" in said:
             met, rejected, process_all = said["met"], said["rejected"], said["process_all"]
             return {"answer": sorted(meet(self._batch_run, met, rejected, process_all=process_all))}
         return None
+
+    def _recall(self, keys: list[str]) -> list[Message]:
+        """Return kept results, to every worker of this stage's run the same: what calls gave is noted by their items."""
+        if self._recalled is None:
+            self._recalled = self._batch_run.ledger.recall(self._batch_run.submission.tenant, keys)
+        return [sent(one) for one in self._recalled.values()]
 
     def _answer(self, said: Message) -> Message:
         try:
@@ -196,4 +208,5 @@ def _made(answer: Message) -> Made:
         cursor=answer["cursor"],
         overran=answer["overran"],
         swept=Swept(**answer["swept"]) if answer["swept"] else None,
+        remembered=arrived(answer.get("remembered")),  # a worker of an earlier release keeps none
     )

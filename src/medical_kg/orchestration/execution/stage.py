@@ -21,6 +21,8 @@ from medical_kg.orchestration.execution.isolated import work
 from medical_kg.orchestration.execution.leaving_out import counted
 from medical_kg.orchestration.execution.narrowing import narrowed
 from medical_kg.orchestration.execution.pulling import finished, meet, pages_of
+from medical_kg.orchestration.execution.remembering import Remembering, mark_of
+from medical_kg.orchestration.execution.remembering import counted as with_cached
 from medical_kg.orchestration.execution.sharing import handing
 from medical_kg.orchestration.execution.storing import Made, joined, store
 from medical_kg.orchestration.execution.sweeping import sweep
@@ -159,6 +161,7 @@ class _Execution:
     def _work_here(self, refs: Mapping[str, list[OutputRef]], ctx: StageContext) -> Made:
         run, planned = self._batch_run, self._planned
         reads = self._load(refs)
+        remembering: Remembering | None = None
         guard = Guard(planned.policy, ctx, self._retried, run.draw)
         with run.instances.use(planned, ctx, guard) as stage:
             if self._metadata.mode == "stream":
@@ -167,7 +170,8 @@ class _Execution:
                 most = pages_of(run, planned.name)
                 called, swept = sweep(self._metadata, take, cursor, limit, partial(meet, run), forgotten, most)
             else:
-                called, swept = call(stage, ctx, guard, reads), None
+                remembering = self._remembering(guard, reads)
+                called, swept = call(stage, ctx, remembering or guard, reads), None
         if called.waiting is not None:
             return Made(waiting=called.waiting, overran=guard.overran)
         outputs, counts = store(self._metadata, called, run.checkpoints.put)
@@ -175,8 +179,15 @@ class _Execution:
             if hand := handing(key):
                 # The stage may have kept what it gave.
                 run.values[key.name, outputs[key.name].digest] = hand(value)
-        counts = counted(counts, swept.left_out if swept else 0)
-        return Made(outputs, counts, called.failures, None, called.cursor, guard.overran, swept)
+        remembered = remembering.remembered(called) if remembering else None
+        counts = with_cached(counted(counts, swept.left_out if swept else 0), remembered)
+        return Made(outputs, counts, called.failures, None, called.cursor, guard.overran, swept, remembered)
+
+    def _remembering(self, guard: Guard, reads: Mapping[str, Any]) -> Remembering | None:
+        if not (mark := mark_of(self._planned)):
+            return None
+        find = partial(self._batch_run.ledger.recall, self._batch_run.submission.tenant)
+        return Remembering(guard, self._metadata, mark, reads[self._metadata.read_keys[0].name], find)
 
     def _retried(self, attempt: int, delay: float, error: BaseException) -> None:
         run = self._batch_run
@@ -208,6 +219,7 @@ class _Execution:
                 next_batch=following,
                 budget=budget_of(run, planned, record),
                 pulled=pulled,
+                remembered=made.remembered,
             )
         except TooManyFailed as error:
             return self.fail(error, letters, following)

@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 
     from medical_kg.orchestration.contract import StageMetadata, StateKey, Waiting
     from medical_kg.orchestration.execution.sweeping import Swept
+    from medical_kg.orchestration.ledger.keeping import Remembered
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
     """What came of a stage, stored.
 
-    ``overran`` counts calls that took longer than their policy's timeout; ``swept`` is what a stream stage found.
+    ``overran`` counts calls that took longer than their policy's timeout; ``swept`` is what a stream stage found,
+    ``remembered`` what is kept for later.
     """
 
     outputs: Mapping[str, OutputRef] = field(default_factory=dict)
@@ -32,6 +34,7 @@ class Made:
     cursor: str | None = None
     overran: int = 0
     swept: Swept | None = None
+    remembered: Remembered | None = None
 
 
 def load(key: StateKey[Any], refs: Iterable[OutputRef], get: Callable[[str, str], bytes]) -> Any:

@@ -18,6 +18,7 @@ from medical_kg.orchestration.ledger.tracing import Tracing
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.ledger.holdings import Holdings
+    from medical_kg.orchestration.ledger.keeping import Remembered
 
 Status = Literal["pending", "running", "waiting", "completed", "failed", "cancelled"]
 StageStatus = Literal["completed", "failed", "waiting"]
@@ -267,7 +268,7 @@ class Ledger(Tracing, Protocol):
     def set_run(self, batch_id: str, generation: int, run_id: str) -> None:
         """Note which Dagster run carries the batch."""
 
-    def commit(
+    def commit(  # noqa: PLR0913  # all that one transaction makes valid
         self,
         record: StageRecord,
         generation: int,
@@ -278,6 +279,7 @@ class Ledger(Tracing, Protocol):
         wait: Wait | None = None,
         budget: Budget | None = None,
         pulled: Pulled | None = None,
+        remembered: Remembered | None = None,
     ) -> None:
         """Make a stage's result valid, in one transaction.
 
@@ -285,7 +287,7 @@ class Ledger(Tracing, Protocol):
         stage (attempts add up); the notes go to the history before the result's own line; the next batch is opened
         unless this batch has one. A ``failed`` record fails the batch too. A ``waiting`` record comes with its
         ``wait``; when it began stays as it first was if the stage waited before. A failed batch still takes what the
-        parallel branches of the run that failed it bring. What a stream stage ``pulled`` is the batch's from now on.
+        parallel branches of the run that failed it bring. What a stream stage ``pulled`` is the batch's from now on; what is ``remembered``, every later one's.
 
         Raises:
             StaleGeneration: another run has taken the batch over; nothing is changed.

@@ -13,6 +13,7 @@ from medical_kg.orchestration.ledger import (
     forgetting,
     history,
     holdings,
+    kept,
     replays,
     results,
     seen,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
     from medical_kg.orchestration.ledger.forgetting import Forgotten, Removal
     from medical_kg.orchestration.ledger.holdings import Holdings
+    from medical_kg.orchestration.ledger.keeping import Remembered
     from medical_kg.orchestration.ledger.traces import LedgerTraces
 
 
@@ -66,7 +68,7 @@ def open_ledger(url: str, *, clock: Clock | None = None) -> Ledger:
     return SqlLedger(engine, clock or SystemClock())
 
 
-class SqlLedger:
+class SqlLedger(kept.SqlKeeping):
     """The ledger over a SQLAlchemy engine; may be used from several threads, and beside other processes.
 
     A forked process opens its own: SQLite's connections do not survive a fork.
@@ -169,7 +171,7 @@ class SqlLedger:
             check_generation(held.batch, generation)
             batches.change(connection, held, now=self._now(), run_id=run_id)
 
-    def commit(
+    def commit(  # noqa: PLR0913  # all that one transaction makes valid
         self,
         record: StageRecord,
         generation: int,
@@ -180,6 +182,7 @@ class SqlLedger:
         wait: Wait | None = None,
         budget: Budget | None = None,
         pulled: Pulled | None = None,
+        remembered: Remembered | None = None,
     ) -> None:
         """See ``Ledger.commit``."""
         results.check_wait_given(record, given=wait is not None)
@@ -195,6 +198,8 @@ class SqlLedger:
                 signals.keep_wait(connection, held, wait)
             if pulled is not None:
                 seen.take_on(connection, held, pulled, now)
+            if remembered is not None:
+                kept.remember(connection, held.tenant, remembered, now)
             if next_batch is not None:
                 batches.open_next(connection, held, next_batch.cursor, now)
             if record.status == "failed":

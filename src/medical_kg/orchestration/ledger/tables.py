@@ -12,6 +12,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     Table,
@@ -20,7 +21,7 @@ from sqlalchemy import (
 
 from medical_kg.orchestration.contract.database import LONG_WORDS, WORDS
 
-SCHEMA = "0004"
+SCHEMA = "0005"
 """The newest migration: revisions are numbered in order, as text of four digits."""
 
 VERSION_TABLE = "ledger_version"
@@ -223,4 +224,22 @@ FORGOTTEN = Table(
     # What is still to be removed; NULL once nothing is.
     Column("remains", JSON(none_as_null=True)),
     PrimaryKeyConstraint("tenant", "root"),
+)
+
+ITEM_RESULTS = Table(
+    "item_results",
+    METADATA,
+    Column("tenant", WORDS, nullable=False),
+    # sha256 of the stage's fingerprint without inputs, and of the item's content.
+    Column("key", WORDS, nullable=False),
+    Column("root", WORDS, nullable=False),
+    Column("stage_type", WORDS, nullable=False),
+    Column("head", JSON, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    # Files of the workspace that the body speaks of.
+    Column("files", JSON, nullable=False),
+    Column("made_at", Double, nullable=False),
+    Column("used_at", Double, nullable=False, index=True),
+    PrimaryKeyConstraint("tenant", "key"),
+    Index("ix_item_results_root", "tenant", "root"),
 )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from sqlalchemy import or_, select
 
 from medical_kg.orchestration.contract import Attachment
+from medical_kg.orchestration.ledger import kept
 from medical_kg.orchestration.ledger.contract import DeadLetter, Row
 from medical_kg.orchestration.ledger.records import dead_letter_of, signal_of
 from medical_kg.orchestration.ledger.seen import LOST, REJECTED
@@ -44,6 +46,7 @@ class LedgerTraces(Row):
     dead_letters: tuple[DeadLetter, ...] = ()
     attached: tuple[Attached, ...] = ()
     seen: tuple[SeenRoot, ...] = ()
+    kept_results: Mapping[str, int] = {}
 
 
 def find(connection: Connection, tenant: str, root: str) -> LedgerTraces:
@@ -59,6 +62,7 @@ def find(connection: Connection, tenant: str, root: str) -> LedgerTraces:
             SeenRoot.model_validate({name: row[name] for name in SeenRoot.model_fields})
             for row in connection.execute(seen).mappings()
         ),
+        kept_results=kept.number_of(connection, tenant, root),
     )
 
 

@@ -143,4 +143,5 @@ def _planned(node: Node, conditions: Mapping[str, NamedCondition], wiring: Wirin
         bindings=bindings,
         order_only=tuple(name for name in node.depends_on if name not in giving),
         conditions={name: conditions[name] for name in node.conditions},
+        cache=node.draft.cache,
     )

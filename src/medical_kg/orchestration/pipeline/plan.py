@@ -43,6 +43,7 @@ class PlannedStage:
         bindings: one per key read, in the order of the metadata.
         order_only: dependencies that give none of the bindings, so only order it.
         conditions: the named conditions its config refers to.
+        cache: whether results of single items are kept and used again.
     """
 
     name: str
@@ -54,6 +55,7 @@ class PlannedStage:
     bindings: tuple[Binding, ...] = ()
     order_only: tuple[str, ...] = ()
     conditions: Mapping[str, NamedCondition] = field(default_factory=dict)
+    cache: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,7 @@ KINDS: dict[str, Kind] = {
     "MKG025": Kind("the default policy of a stage type is not defined", "warning"),
     "MKG026": Kind("unknown environment"),
     "MKG027": Kind("an environment cannot be used"),
+    "MKG028": Kind("the results of a stage cannot be kept per item"),
     "MKG030": Kind("unknown dependency"),
     "MKG031": Kind("a stage depends on itself"),
     "MKG032": Kind("stages depend on each other in a circle"),

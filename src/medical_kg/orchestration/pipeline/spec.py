@@ -50,6 +50,10 @@ class StageSpec(Model):
         default=None,
         description="Run it in a worker process: `process`, or a table `[environments.NAME]` of medical_kg.toml.",
     )
+    cache: Annotated[bool, Field(strict=True)] = Field(
+        default=False,
+        description="Keep the result of each item, and take it again wherever the same item comes to the same stage type and config.",
+    )
     depends_on: Annotated[list[Text], _empty_when_null(list)] = Field(
         default_factory=list, description="The stages that must be done before this one."
     )

@@ -114,6 +114,7 @@ class _Task:
             "dead letters": len(traces.dead_letters),
             "seen": len(traces.seen),
             "attachments": len(traces.attached),
+            "kept results": sum(traces.kept_results.values()),
         }
         self.removed["records"] = {"in stored results": prepared.items}
         self._keepers("kept")

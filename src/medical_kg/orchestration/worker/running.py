@@ -13,6 +13,9 @@ from medical_kg.orchestration.contract import NamedCondition, Stage, StageContex
 from medical_kg.orchestration.execution.calling import Called, call, pull
 from medical_kg.orchestration.execution.keeping import plain
 from medical_kg.orchestration.execution.leaving_out import counted
+from medical_kg.orchestration.execution.remembering import Remembering, received
+from medical_kg.orchestration.execution.remembering import counted as with_cached
+from medical_kg.orchestration.execution.remembering import plain as told_to_engine
 from medical_kg.orchestration.execution.storing import load, store
 from medical_kg.orchestration.execution.sweeping import Swept, sweep
 from medical_kg.orchestration.isolation.board import OPENING, WHOLE, Board, Spool
@@ -24,8 +27,11 @@ from medical_kg.orchestration.worker.watched import Items, Watched
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.isolation.channel import Channel
+    from medical_kg.orchestration.ledger.keeping import ItemResult, Remembered
     from medical_kg.orchestration.registry import StageType
     from medical_kg.orchestration.workspace import Workspace
+
+_Made = tuple[Called, Watched, Swept | None]
 
 
 class Runner:
@@ -43,6 +49,7 @@ class Runner:
         """Start with no stage."""
         self._workspace, self._channel, self._out_of_memory = workspace, channel, out_of_memory
         self._stage: Stage[Any] | None = None
+        self._remembered: Remembered | None = None
 
     def run(self, type_: StageType, request: Mapping[str, Any], fds: list[int]) -> dict[str, Any]:
         """Do what the request says; ``fds`` are board and spool."""
@@ -79,7 +86,7 @@ class Runner:
         request: Mapping[str, Any],
         board: Board,
         spool: Spool,
-    ) -> tuple[Called, Watched, Swept | None]:
+    ) -> _Made:
         used = {(index, length): count for index, length, count in request["used"]}
         common: dict[str, Any] = {"board": board, "out_of_memory": self._out_of_memory}
         policy = Policy.model_validate(request["policy"])
@@ -102,7 +109,20 @@ class Runner:
         if type_.metadata.mode == "item":
             items = reads[type_.metadata.read_keys[0].name]
             guard = Items(*plain, items=items, metadata=type_.metadata, spool=spool, used=used, **common)
+            if mark := request.get("mark"):
+                return self._remembering(
+                    ctx, Remembering(guard, type_.metadata, mark, items, self._recall), guard, reads
+                )
         return call(self._stage, ctx, guard, reads), guard, None
+
+    def _remembering(self, ctx: StageContext, before: Remembering, guard: Watched, reads: Mapping[str, Any]) -> _Made:
+        assert self._stage is not None  # noqa: S101  # the caller has opened it
+        called = call(self._stage, ctx, before, reads)
+        self._remembered = before.remembered(called)
+        return called, guard, None
+
+    def _recall(self, keys: Sequence[str]) -> dict[str, ItemResult]:
+        return {one.key: one for one in map(received, self._asked_engine({"recall": list(keys)}))}
 
     def _reads(self, type_: StageType, refs: Mapping[str, Any]) -> dict[str, Any]:
         get = self._workspace.checkpoints.get
@@ -110,14 +130,18 @@ class Runner:
         return {key.name: load(key, known[key.name], get) for key in type_.metadata.read_keys}
 
     def _meet(self, digests: Mapping[str, str], rejected: Sequence[str], *, process_all: bool) -> Collection[str]:
-        self._channel.send({"met": dict(digests), "rejected": list(rejected), "process_all": process_all})
-        received = self._channel.receive()
-        if received is None:
-            raise ConnectionResetError("the engine is gone")
-        skipped: list[str] = received[0]["answer"]
+        said = {"met": dict(digests), "rejected": list(rejected), "process_all": process_all}
+        skipped: list[str] = self._asked_engine(said)
         return skipped
 
-    def _answer(self, type_: StageType, made: tuple[Called, Watched, Swept | None]) -> dict[str, Any]:
+    def _asked_engine(self, said: Mapping[str, Any]) -> Any:
+        self._channel.send(said)
+        answered = self._channel.receive()
+        if answered is None:
+            raise ConnectionResetError("the engine is gone")
+        return answered[0]["answer"]
+
+    def _answer(self, type_: StageType, made: _Made) -> dict[str, Any]:
         called, guard, swept = made
         answer: dict[str, Any] = {"overran": guard.overran, "cursor": called.cursor}
         if called.waiting is not None:
@@ -130,10 +154,12 @@ class Runner:
                     "on_timeout": waiting.on_timeout,
                 }
             }
+        remembered, self._remembered = self._remembered, None
         outputs, counts = store(type_.metadata, called, self._workspace.checkpoints.put)
         return answer | {
             "outputs": {name: ref.model_dump() for name, ref in outputs.items()},
-            "counts": counted(counts, swept.left_out if swept else 0),
+            "counts": with_cached(counted(counts, swept.left_out if swept else 0), remembered),
+            "remembered": remembered and told_to_engine(remembered),
             "failures": [failure.plain() for failure in called.failures],
             "swept": asdict(swept) if swept else None,
         }
