@@ -107,6 +107,7 @@ REFERENCES = {
     "unknown default policy": HEAD + "stages:\n  - {name: a, type: night}  #! MKG025",
     "unknown environment": HEAD + "stages:\n  - {name: a, type: ingest, environment: proces}  #! MKG026",
     "a type its environment lacks": HEAD + "stages:\n  - {name: a, type: nowhere, environment: process}  #! MKG027",
+    "results of a type that is not cacheable": HEAD + "stages:\n  - {name: a, type: ingest, cache: true}  #! MKG028",
     "unknown dependency": HEAD + FLOW + "  - {name: c, type: chunk, depends_on: [prase]}  #! MKG030",
     "itself": HEAD + "stages:\n  - {name: a, type: gate, depends_on: [a], config: {gate: x}}  #! MKG031 MKG042",
     "a dependency twice": HEAD + FLOW + "  - {name: c, type: chunk, depends_on: [parse, parse]}  #! MKG033",
