@@ -70,7 +70,8 @@ def test_a_database_of_the_first_schema_is_upgraded_with_all_it_holds(
     ledger.close()
     for column in ("parts", "sweep"):
         postgres.query(f"ALTER TABLE stage_results DROP COLUMN {column}", database_name)
-    postgres.query("DROP TABLE forgotten", database_name)
+    for table in ("forgotten", "item_results"):
+        postgres.query(f"DROP TABLE {table}", database_name)
     for column in ("input_key", "sequence", "batch_id"):
         postgres.query(f"ALTER TABLE seen DROP COLUMN {column}", database_name)
     postgres.query(f"UPDATE {VERSION_TABLE} SET version_num = '0001'", database_name)
