@@ -138,11 +138,14 @@ def test_the_ui_shows_and_runs_what_the_command_line_does(kg: Any, ui: Ui) -> No
     earlier = ui.ask(RUN, id=history[0]["runId"])["runOrError"]
     assert figures(earlier) == stage_figures(shown)
 
-    launched = ui.launch("auto", input=str(kg.source), limit=3)
+    launched = ui.launch("auto", input=str(kg.source), limit=3, full_refresh=True)
     assert launched["status"] == "SUCCESS"
     newest = kg.json("submissions", "list")[0]
     shown = kg.json("submissions", "show", newest["id"])
-    assert (newest["status"], newest["input"]) == ("completed", {"input": str(kg.source), "limit": 3})
+    assert (newest["status"], newest["input"]) == (
+        "completed",
+        {"input": str(kg.source), "limit": 3, "full_refresh": True},
+    )
     assert shown["batches"][0]["run_id"] == launched["id"]
     assert figures(launched) == stage_figures(shown)
     assert stage_figures(shown)["parse"]["documents"] == 3

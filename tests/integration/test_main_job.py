@@ -102,7 +102,8 @@ from pathlib import Path
 from medical_kg.orchestration.api import submit
 from medical_kg.orchestration.workspace import Workspace
 overrides = {"chunk.embedder": "hashing", "embed.embedder": "hashing"}
-submit(Workspace(Path(sys.argv[1])), "auto", input=sys.argv[2], engine=sys.argv[3], overrides=overrides)
+asked = {"input": sys.argv[2], "engine": sys.argv[3], "overrides": overrides, "full_refresh": True}
+submit(Workspace(Path(sys.argv[1])), "auto", **asked)
 """
 
 
