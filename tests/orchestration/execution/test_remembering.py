@@ -14,8 +14,8 @@ from shelves import Library, rare
 from support import UPPER, WORDS, Config, Word, make_workspace
 
 from medical_kg.orchestration import Report, Workspace, api, forget, prune, trace
-from medical_kg.orchestration.contract import Stage, StageContext, StageMetadata
-from medical_kg.orchestration.contract.errors import ItemRejected
+from medical_kg.orchestration.contract import Stage, StageContext, StageMetadata, StateKey
+from medical_kg.orchestration.contract.errors import ItemRejected, PipelineInvalid
 
 CALLED: list[str] = []
 
@@ -170,3 +170,41 @@ def test_a_use_counts_as_use(make: Make) -> None:
     run(workspace, "two", number=1)
     assert workspace.ledger.drop_unused(between) == 2
     assert run(workspace, "three", number=1)[1] == 1
+
+
+def test_dagster_takes_and_keeps_the_same(make: Make) -> None:
+    """What one engine kept, the other takes."""
+    workspace = make()
+    assert run(workspace, "one", engine="dagster")[1] == 0
+    assert run(workspace, "two", engine="plain")[1] == 3
+    assert run(workspace, "three", engine="dagster")[:2] == ([], 3)
+
+
+NO_ROOT = StateKey("loose", list[Word], id="id")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"cacheable": False}, "does not claim to be `cacheable`"),
+        ({"mode": "batch"}, "called with a whole batch, not item by item"),
+        ({"reads": (WORDS, UPPER), "writes": ()}, "reads more than its items"),
+        ({"output_handler": lambda out: out}, "has an output handler"),
+        ({"reads": (NO_ROOT,)}, "its items name no root"),
+    ],
+)
+def test_a_stage_whose_results_cannot_be_kept_is_refused(tmp_path: Path, changes: dict[str, Any], reason: str) -> None:
+    """By the check, with the reason; nothing runs."""
+
+    class Other(Learn):
+        metadata = replace(Learn.metadata, **changes)
+
+        def run(self, ctx: StageContext, **reads: Any) -> None:
+            raise AssertionError
+
+    class Loose(Library):
+        metadata = replace(Library.metadata, writes=(*Library.metadata.writes, UPPER, NO_ROOT))
+
+    workspace = make_workspace(tmp_path, library=Loose, learn=Other)
+    with pytest.raises(PipelineInvalid, match=f"MKG028.*cannot keep results of single items: .*{reason}"):
+        run(workspace, "one")
