@@ -177,6 +177,7 @@ def site(kg: Any) -> Iterator[Site]:
     opened.close()
 
 
+@pytest.mark.long
 def test_whatever_is_killed_one_run_goes_on(site: Site, few: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Daemon, run worker and both are killed, before and after the signal and in phase two: each batch goes on once."""
     linger = site.folder / "linger"
