@@ -21,6 +21,16 @@ import pytest
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 HASHING = ("--set", "chunk.embedder=hashing", "--set", "embed.embedder=hashing")
 MAIN = "from medical_kg.cli import main; main()"
+GATED = """
+name: gated
+version: "1"
+stages:
+  - {name: ingest, type: ingest, config: {adapter: auto}}
+  - {name: gate_ready, type: gate, depends_on: [ingest]}
+  - {name: parse, type: parse, depends_on: [gate_ready]}
+gates:
+  - {name: ready, resume_stage: parse, condition: {field: converted, equals: "yes", timeout_seconds: 3600}}
+"""
 STAGES = 8
 """How many the main pipeline has."""
 PATIENCE_SECONDS = 300
@@ -95,6 +105,13 @@ class Kg:
             finally:
                 end(process)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def add_gated(self) -> Path:
+        """Put a pipeline that waits for a signal beside the shipped ones, and return its file."""
+        path = self.root / "pipelines" / "gated.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(GATED, encoding="utf-8")
+        return path
 
     def json(self, *words: object) -> Any:
         """Return what a command prints with ``--json``."""

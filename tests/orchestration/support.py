@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from medical_kg.orchestration.checkpoints import CheckpointStore
 from medical_kg.orchestration.contract import Clause, Condition, Page, Stage, StageMetadata, StateKey, Waiting
 from medical_kg.orchestration.contract.database import open_engine, writing
+from medical_kg.orchestration.crew import EngineName
 from medical_kg.orchestration.execution import BatchRun
 from medical_kg.orchestration.ledger.contract import NewSubmission
 from medical_kg.orchestration.ledger.sql import open_ledger
@@ -25,6 +26,8 @@ from medical_kg.orchestration.resilience import Policy
 from medical_kg.orchestration.telemetry.events import Events
 from medical_kg.orchestration.workspace import Workspace
 from medical_kg.testing import FakeClock
+
+ENGINES: list[EngineName] = ["plain", "dagster"]
 
 
 class Word(BaseModel):

@@ -92,8 +92,7 @@ def test_what_is_not_there_is_not_made(tmp_path: Path) -> None:
 
 def test_a_ledger_on_postgres_is_upgraded(tmp_path: Path, postgres: PostgresServer) -> None:
     """The same on a server."""
-    url = postgres.url(postgres.database())
-    (tmp_path / "medical_kg.toml").write_text(f'[workspace]\ndatabase_url = "{url}"\n')
+    url = postgres.serve(tmp_path)
     workspace = Workspace(tmp_path)
     assert upgrade(workspace) == []
     migrate_to(url, "0002")

@@ -28,11 +28,9 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Workspace]
     (tmp_path / "in").mkdir()
     for number in range(3):
         (tmp_path / "in" / f"note{number}.txt").write_text(NOTE.format(number, number), encoding="utf-8")
-    (tmp_path / "kg").mkdir()
     if request.param == "postgres":
         server: PostgresServer = request.getfixturevalue("postgres")
-        settings = f'[workspace]\ndatabase_url = "{server.url(server.database())}"\n'
-        (tmp_path / "kg" / "medical_kg.toml").write_text(settings, encoding="utf-8")
+        server.serve(tmp_path / "kg")
     workspace = Workspace(tmp_path / "kg")
     yield workspace
     workspace.close()

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 COLUMNS = ("stage", "type", "status", "counts", "dead letters", "retries", "seconds")
 ANY = "VALUE"
+"""Stands in a command for a value that the condition leaves open."""
 MANY = 3
 """More submissions than these are not listed one by one."""
-"""Stands in a command for a value that the condition leaves open."""
 
 
 def exit_code(state: State, report: Report, *, strict: bool) -> int:

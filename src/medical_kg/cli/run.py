@@ -103,6 +103,13 @@ def resume(state: State, submission_id: str, *, engine: Literal["dagster", "plai
     return _shown(state, submission_id, partial(api.resume, engine=engine, workers=workers))
 
 
+def retry(state: State, submission_id: str, *, batch: str | None, engine: Literal["dagster", "plain"]) -> Report:
+    """Run failed batches of a submission again with progress on standard error, and return how it stands."""
+    from medical_kg.orchestration import api
+
+    return _shown(state, submission_id, partial(api.retry, batch=batch, engine=engine))
+
+
 def run_ready(state: State, submission_id: str, *, engine: Literal["dagster", "plain"]) -> Report:
     """Run the ready batches of a submission with progress on standard error, and return how it stands."""
     from medical_kg.orchestration import api

@@ -12,7 +12,7 @@ import typer
 
 from medical_kg.cli.output import moment, plural
 from medical_kg.cli.resuming import resume_submissions
-from medical_kg.cli.run import EngineChoice, Strict, run_ready
+from medical_kg.cli.run import EngineChoice, Strict, retry, run_ready
 from medical_kg.cli.state import Json, State, state_of
 from medical_kg.orchestration.contract.errors import RecordNotFound, UsageError
 
@@ -262,14 +262,11 @@ def retry_failed(
 ) -> None:
     """Run the failed batches of a submission again, or one of them. Finished work is not repeated."""
     from medical_kg.cli.report import finish
-    from medical_kg.orchestration.recovery import reopen
-    from medical_kg.orchestration.runner import plan_to_run
 
     state = state_of(ctx, json=json)
     submission = state.workspace.ledger.submission(ident).id
-    plan_to_run(state.workspace, submission)
-    reopen(state.workspace, submission, None if batch is None else _batch_id(state, ident, batch))
-    raise typer.Exit(finish(state, run_ready(state, submission, engine=engine), strict=strict))
+    chosen = None if batch is None else _batch_id(state, ident, batch)
+    raise typer.Exit(finish(state, retry(state, submission, batch=chosen, engine=engine), strict=strict))
 
 
 @app.command("replay")

@@ -227,7 +227,8 @@ def signal(
 ) -> Submission:
     """Tell a signal to a submission, or to one batch of it; waiting batches whose condition now holds become ready.
 
-    One that has completed takes files only, for a replay. Each pipeline that the signal triggers gets a submission (``ledger.started_by``), which is not run here.
+    One that has completed takes files only, for a replay. Each pipeline that the signal triggers gets a submission
+    (``ledger.started_by``), which is not run here.
 
     Raises:
         RecordNotFound: there is no such submission or batch.

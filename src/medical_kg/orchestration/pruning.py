@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medical_kg.orchestration import content
-from medical_kg.orchestration.contract.database import BUSY_TIMEOUT_SECONDS, open_engine, reading
+from medical_kg.orchestration.contract.database import BUSY_TIMEOUT_SECONDS, opened, reading
 from medical_kg.orchestration.contract.errors import StorageError
 from medical_kg.orchestration.ledger.contract import Note
 from medical_kg.orchestration.ledger.history import PRUNED
@@ -195,15 +195,11 @@ def _mentioned_in_tables(workspace: Workspace) -> Iterator[str]:
     from sqlalchemy import column, select, table
 
     for url in database_urls(workspace):
-        engine = open_engine(url)
-        try:
-            with reading(engine) as connection:
-                for name, text in _text_columns(connection):
-                    words: ColumnClause[str] = column(text)
-                    query = select(words).select_from(table(name)).where(words.contains("file-area:"))
-                    yield from connection.execute(query).scalars()
-        finally:
-            engine.dispose()
+        with opened(url) as engine, reading(engine) as connection:
+            for name, text in _text_columns(connection):
+                words: ColumnClause[str] = column(text)
+                query = select(words).select_from(table(name)).where(words.contains("file-area:"))
+                yield from connection.execute(query).scalars()
 
 
 def _text_columns(connection: Connection) -> Iterator[tuple[str, str]]:

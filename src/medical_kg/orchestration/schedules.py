@@ -6,11 +6,10 @@ import logging
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from medical_kg.orchestration.contract.errors import MedicalKGError, PipelineInvalid
-from medical_kg.orchestration.ledger.records import key_of
-from medical_kg.orchestration.pipeline import load
+from medical_kg.orchestration.ledger.records import ident_of
 from medical_kg.orchestration.pipeline.catalog import Catalog
 from medical_kg.orchestration.planning import last_good, load_in
 from medical_kg.orchestration.submissions import open_submission, reopen_failed
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from medical_kg.orchestration.workspace import Workspace
 
 logger = logging.getLogger(__name__)
-
-ID_LENGTH = 12
 
 
 class NoSchedule(MedicalKGError):
@@ -50,7 +47,7 @@ def open_scheduled(workspace: Workspace, path: Path, at: datetime) -> Submission
         msg = f"{path} has no schedule any more; reload the code location, or restart Dagster"
         raise NoSchedule(msg)
     moment = at.astimezone(UTC).isoformat()
-    actor, ident = f"schedule of {moment}", "s" + key_of([str(path.absolute()), moment])[:ID_LENGTH]
+    actor, ident = f"schedule of {moment}", ident_of([str(path.absolute()), moment])
     asked = _input(plan.schedule.input, path)
     submission = open_submission(workspace, str(path), input=asked, actor=actor, ident=ident, text=text)
     if submission.status == "failed" and submission.id != ident:
@@ -74,12 +71,8 @@ def _input(given: str | None, path: Path) -> str | None:
 
 def scheduled_pipelines(workspace: Workspace) -> list[str]:
     """Return the names of the pipelines whose files have a schedule; nothing else of them is looked at."""
-    return [entry.name for entry in Catalog(workspace.pipeline_folders).entries() if _has_schedule(entry.path)]
+    return [entry.name for entry in Catalog(workspace.pipeline_folders).entries() if _has_schedule(entry.value())]
 
 
-def _has_schedule(path: Path) -> bool:
-    try:
-        value = load.load(path)[1].value
-    except load.LoadFailed:
-        return False
+def _has_schedule(value: Any) -> bool:
     return isinstance(value, dict) and bool(value.get("schedule"))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from medical_kg.orchestration.contract.errors import InputError
 from medical_kg.orchestration.ledger.contract import NewSubmission
 from medical_kg.orchestration.lock import check_plan
-from medical_kg.orchestration.pipeline.spec import PERCENT
+from medical_kg.orchestration.pipeline.spec import is_count_or_percent
 from medical_kg.orchestration.planning import load_in, text_of
 from medical_kg.orchestration.tenants import provide
 
@@ -87,9 +87,7 @@ def checked_share(most: int | str) -> int | str:
     """
     if isinstance(most, str) and most.strip().isdecimal():
         return int(most)
-    if (isinstance(most, int) and not isinstance(most, bool) and most >= 0) or (
-        isinstance(most, str) and PERCENT.fullmatch(most)
-    ):
+    if is_count_or_percent(most):
         return most
     raise InputError(f"max_removed must be a whole number from 0, or a percentage such as '10%', not {most!r}")
 

@@ -86,14 +86,10 @@ def tenants(workspace: WorkspaceView) -> list[str]:
         return sorted(path.name for path in (workspace.root / FOLDER).glob("*/") if TENANT.fullmatch(path.name))
     from sqlalchemy import inspect
 
-    from medical_kg.orchestration.contract.database import open_engine, reading
+    from medical_kg.orchestration.contract.database import opened, reading
 
-    engine = open_engine(workspace.database_url)
-    try:
-        with reading(engine) as connection:
-            found = inspect(connection).get_schema_names()
-    finally:
-        engine.dispose()
+    with opened(workspace.database_url) as engine, reading(engine) as connection:
+        found = inspect(connection).get_schema_names()
     return sorted(name.removeprefix(SCHEMA) for name in found if name.startswith(SCHEMA))
 
 
@@ -126,16 +122,12 @@ def _provide(folder: Path, tenant: str, server: str | None) -> None:
 def _make_schema(url: str, name: str) -> None:
     from sqlalchemy.schema import CreateSchema
 
-    from medical_kg.orchestration.contract.database import open_engine, take_turn, writing
+    from medical_kg.orchestration.contract.database import opened, take_turn, writing
 
-    engine = open_engine(url)
-    try:
-        with writing(engine) as connection:
-            # Postgres's own IF NOT EXISTS fails when two come at the same moment.
-            take_turn(connection, "tenants")
-            connection.execute(CreateSchema(name, if_not_exists=True))
-    finally:
-        engine.dispose()
+    with opened(url) as engine, writing(engine) as connection:
+        # Postgres's own IF NOT EXISTS fails when two come at the same moment.
+        take_turn(connection, "tenants")
+        connection.execute(CreateSchema(name, if_not_exists=True))
 
 
 def _is_sqlite(workspace: WorkspaceView) -> bool:

@@ -5,7 +5,7 @@ Whoever opens a part brings it up to date as well; this does so for all parts, a
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from medical_kg.orchestration.contract.errors import SchemaTooNew
 from medical_kg.orchestration.tenants import DEFAULT, tenants
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from sqlalchemy import Engine
 
@@ -59,41 +59,30 @@ def upgrade(workspace: Workspace, *, dry_run: bool = False) -> list[Upgrade]:
     """
     from medical_kg.orchestration.contract.database import shown
 
-    found = []
-    with closing(_Databases(workspace)) as databases:
-        for tenant, engine, parts in databases:
-            for part, kept in parts.items():
-                if (version := kept.found(engine)) is not None:
-                    found.append((Upgrade(tenant, part, version, kept.version), engine, kept))
-        for one, engine, _ in found:
+    with ExitStack() as stack:
+        parts = list(_parts(workspace, stack))
+        for one, engine, _ in parts:
             if one.is_newer:
                 raise SchemaTooNew(shown(engine.url), f"{one.part} {one.found}", f"{one.part} {one.version}")
-        for one, engine, kept in found:
+        for one, engine, kept in parts:
             if one.is_due and not dry_run:
                 kept.bring_up_to_date(engine)
-    return [one for one, _, _ in found]
+    return [one for one, _, _ in parts]
 
 
-class _Databases:
-    """The databases that are there, with what may be kept in each."""
+def _parts(workspace: Workspace, stack: ExitStack) -> Iterator[tuple[Upgrade, Engine, KeptTables]]:
+    """Give what there is in the tenants' databases, which stay open as long as the stack."""
+    from medical_kg.orchestration.contract.database import opened
+    from medical_kg.orchestration.ledger.schema import LedgerTables
 
-    def __init__(self, workspace: Workspace) -> None:
-        self._workspace = workspace
-        self._opened: list[Engine] = []
-        door = workspace.installation.door(DOOR)
-        self._kept: Mapping[str, KeptTables] = {name: door.get(name) for name in door.names()}
-
-    def __iter__(self) -> Iterator[tuple[str, Engine, Mapping[str, KeptTables]]]:
-        from medical_kg.orchestration.contract.database import open_engine
-        from medical_kg.orchestration.ledger.schema import LedgerTables
-
-        for tenant in (DEFAULT, *tenants(self._workspace)):
-            engine = open_engine(self._workspace.of_tenant(tenant).database_url)
-            self._opened.append(engine)
-            # Opening a file that is not there would make it.
-            if engine.dialect.name != "sqlite" or Path(engine.url.database or "").is_file():
-                yield tenant, engine, {LEDGER: LedgerTables(), **self._kept} if tenant == DEFAULT else self._kept
-
-    def close(self) -> None:
-        for engine in self._opened:
-            engine.dispose()
+    door = workspace.installation.door(DOOR)
+    of_packages: dict[str, KeptTables] = {name: door.get(name) for name in door.names()}
+    for tenant in (DEFAULT, *tenants(workspace)):
+        engine = stack.enter_context(opened(workspace.of_tenant(tenant).database_url))
+        # Asking a file that is not there would make it.
+        if engine.dialect.name == "sqlite" and not Path(engine.url.database or "").is_file():
+            continue
+        own: dict[str, KeptTables] = {LEDGER: LedgerTables()} if tenant == DEFAULT else {}
+        for part, kept in (own | of_packages).items():
+            if (found := kept.found(engine)) is not None:
+                yield Upgrade(tenant, part, found, kept.version), engine, kept

@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from medical_kg.orchestration.contract.database import reading, writing
+from medical_kg.orchestration.contract.database import in_groups, reading, writing
 from medical_kg.orchestration.contract.errors import ContractError
 from medical_kg.stores.contract import Edge, Node, Removed, Written
 from medical_kg.stores.graph_rows import (
@@ -42,7 +42,7 @@ from medical_kg.stores.graph_rows import (
     statement_rows,
     words,
 )
-from medical_kg.stores.sql import KEPT, claim_roots, drop_version, in_groups, open_tables
+from medical_kg.stores.sql import KEPT, claim_roots, drop_version, open_tables
 from medical_kg.stores.sql_schema import Schema
 
 if TYPE_CHECKING:

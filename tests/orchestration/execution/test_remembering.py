@@ -73,8 +73,7 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
     opened = []
     if request.param == "postgres":
         server: PostgresServer = request.getfixturevalue("postgres")
-        settings = f'[workspace]\ndatabase_url = "{server.url(server.database())}"\n'
-        (tmp_path / "medical_kg.toml").write_text(settings, encoding="utf-8")
+        server.serve(tmp_path)
 
     def made(learn: type[Stage[Any]] = Learn) -> Workspace:
         opened.append(make_workspace(tmp_path, library=Library, learn=learn, swot=Swot))

@@ -14,8 +14,7 @@ def library(request: pytest.FixtureRequest, tmp_path: Path) -> Library:
     """The library, its ledger on either database."""
     if request.param == "postgres":
         server: PostgresServer = request.getfixturevalue("postgres")
-        settings = f'[workspace]\ndatabase_url = "{server.url(server.database())}"\n'
-        (tmp_path / "medical_kg.toml").write_text(settings, encoding="utf-8")
+        server.serve(tmp_path)
     return Library(tmp_path)
 
 

@@ -7,9 +7,7 @@ again. A batch that is held or done is not ready, so it is left alone.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dagster import (
@@ -26,7 +24,7 @@ from dagster import (
 from medical_kg.orchestration.contract.errors import MedicalKGError
 from medical_kg.orchestration.dagster.naming import BATCH_TAG, GENERATION_TAG, SUBMISSION_TAG, wiring_of
 from medical_kg.orchestration.lock import check_plan
-from medical_kg.orchestration.planning import plan_of
+from medical_kg.orchestration.planning import plan_of, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -161,10 +159,7 @@ def _loaded_for(jobs: Mapping[str, Loaded], submission: Submission) -> Loaded:
 
 def _is_edited(plan: Plan, submission: Submission) -> bool:
     """Whether the plan that was loaded is not what a run would read now; overrides make another plan of the file."""
-    if submission.overrides:
-        return True
-    path = Path(submission.pipeline_path)
-    return not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != plan.digest
+    return bool(submission.overrides) or not text_of(plan, {})
 
 
 def _in_queue(instance: DagsterInstance) -> int:

@@ -60,6 +60,19 @@ def work(run: BatchRun, planned: PlannedStage, refs: Refs, ctx: StageContext, re
         remains.close()
 
 
+def request_of(do: str, type_: RemoteStageType, planned: PlannedStage, ctx: StageContext) -> dict[str, Any]:
+    """Return what every request to a worker says of a stage; ``do`` is what is asked for."""
+    ids = ("pipeline", "stage", "submission_id", "batch_id", "tenant", "sequence", "timed_out")
+    return {
+        "do": do,
+        "type": asked_type(type_),
+        "config": planned.config.given,
+        "context": {name: getattr(ctx, name) for name in ids} | {"input": dict(ctx.input)},
+        "conditions": {name: one.model_dump(mode="json") for name, one in ctx.conditions.items()},
+        "log_level": ctx.logger.getEffectiveLevel(),
+    }
+
+
 class _Work:
     """The state of running one stage in workers, one after the other."""
 
@@ -89,15 +102,8 @@ class _Work:
                 self._bury(death)
 
     def _request(self, refs: Refs) -> dict[str, Any]:
-        run, planned, ctx = self._batch_run, self._planned, self._ctx
-        ids = ("pipeline", "stage", "submission_id", "batch_id", "tenant", "sequence", "timed_out")
-        context = {name: getattr(ctx, name) for name in ids} | {"input": dict(ctx.input)}
-        return {
-            "do": "run",
-            "type": asked_type(self._type),
-            "config": planned.config.given,
-            "context": context,
-            "conditions": {name: one.model_dump(mode="json") for name, one in ctx.conditions.items()},
+        run, planned = self._batch_run, self._planned
+        return request_of("run", self._type, planned, self._ctx) | {
             "policy": planned.policy.model_dump(mode="json"),
             "reads": {name: [ref.model_dump() for ref in found] for name, found in refs.items()},
             "cursor": run.batch.cursor,
@@ -105,7 +111,6 @@ class _Work:
             "most_pages": pages_of(run, planned.name),
             "leave_out": sorted(run.ledger.forgotten_roots(run.submission.tenant)),
             "mark": mark_of(planned),
-            "log_level": ctx.logger.getEffectiveLevel(),
         }
 
     @property

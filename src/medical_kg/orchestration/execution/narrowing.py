@@ -13,6 +13,7 @@ from medical_kg.orchestration.execution.inputs import digests, outputs_of
 from medical_kg.orchestration.execution.sweeping import rooted
 from medical_kg.orchestration.isolation.remote import RemoteCodec
 from medical_kg.orchestration.ledger.contract import OutputRef
+from medical_kg.orchestration.ledger.records import input_record
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.contract import StateKey
@@ -29,8 +30,8 @@ def asked(run: BatchRun, names: Collection[str]) -> set[str]:
     taken for one of those that are asked for.
     """
     letters = run.ledger.dead_letters(run.submission.id)
-    mine = {one.root or one.item_id for one in letters if one.batch_id == run.batch.id}
-    others = {one.root or one.item_id for one in letters if one.batch_id != run.batch.id}
+    mine = {input_record(one) for one in letters if one.batch_id == run.batch.id}
+    others = {input_record(one) for one in letters if one.batch_id != run.batch.id}
     strange = set(names) - mine - others
     return mine.intersection(names) | strange - run.ledger.met(run.batch.id, strange)
 
@@ -40,8 +41,8 @@ def narrowed(made: Made, run: BatchRun, planned: PlannedStage) -> Made:
 
     A record that the input does not give any more fails again, instead of being lost without a word.
     """
-    wanted = asked(run, [one.root or one.item_id for one in made.failures])
-    failures = [one for one in made.failures if (one.root or one.item_id) in wanted]
+    wanted = asked(run, [input_record(one) for one in made.failures])
+    failures = [one for one in made.failures if input_record(one) in wanted]
     metadata = planned.type.metadata
     if made.swept is not None and len(rooted(metadata)) == len(metadata.writes):
         mine = [one for one in run.ledger.dead_letters(run.submission.id) if one.batch_id == run.batch.id]
@@ -50,12 +51,12 @@ def narrowed(made: Made, run: BatchRun, planned: PlannedStage) -> Made:
 
 
 def _gone(letters: Collection[DeadLetter], found: Collection[str], stage: str) -> list[Failure]:
-    missing = [one for one in letters if (one.root or one.item_id) not in found]
-    renamed = set(found) - {one.root or one.item_id for one in letters}
+    missing = [one for one in letters if input_record(one) not in found]
+    renamed = set(found) - {input_record(one) for one in letters}
     if len(missing) <= len(renamed):
         return []
     told = "the input does not give it any more, at least not where it was and by this name"
-    idents = {one.item_id if one.stage == stage else one.root or one.item_id: one.root for one in missing}
+    idents = {one.item_id if one.stage == stage else input_record(one): one.root for one in missing}
     return [Failure(ident, root, "Gone", told) for ident, root in idents.items()]
 
 

@@ -7,15 +7,16 @@ import json
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from medical_kg.orchestration.contract import REMOVED, RemovedRoot
+from medical_kg.orchestration.execution.budget import share_of
 from medical_kg.orchestration.execution.fingerprint import fingerprint, fingerprint_of
 from medical_kg.orchestration.execution.inputs import HANDED
 from medical_kg.orchestration.execution.narrowing import asked
 from medical_kg.orchestration.execution.sweeping import MOST_PAGES
 from medical_kg.orchestration.ledger.contract import OutputRef
+from medical_kg.orchestration.ledger.records import input_record
 from medical_kg.orchestration.ledger.sweeps import Missing, Pulled, Sweep
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def finished(run: BatchRun, made: Made) -> tuple[Made, Pulled, Sweep | None]:
     told = Sweep(unchanged=swept.unchanged, changed=len(swept.digests), pages=swept.pages)
     if not (swept.complete and "limit" not in run.submission.input and _removes(run.plan)):
         return made, pulled, told
-    missing = run.ledger.missing(run.batch.id, [one.root or one.item_id for one in made.failures])
+    missing = run.ledger.missing(run.batch.id, [input_record(one) for one in made.failures])
     if reason := _refusal(run, missing):
         logger.warning("%s", reason)
         return made, pulled, told.model_copy(update={"withheld": len(missing.roots), "reason": reason})
@@ -132,16 +133,12 @@ def _refusal(run: BatchRun, missing: Missing) -> str:
             "of the input, and run again"
         )
     most = run.submission.input.get("max_removed", run.plan.max_removed_items)
-    if gone > _allowed(most, missing.known):
+    if gone > share_of(most, missing.known):
         return (
             f"{begins}, because max_removed_items is {most}; if they are to go, run again with "
             f"--max-removed {gone}, or raise it in the pipeline"
         )
     return ""
-
-
-def _allowed(most: int | str, known: int) -> int:
-    return most if isinstance(most, int) else int(Fraction(most.strip().removesuffix("%").strip()) * known / 100)
 
 
 def _some(names: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from medical_kg.orchestration.contract import JsonLines
 from medical_kg.orchestration.contract.foreign import IDENT, identified
 from medical_kg.orchestration.execution.calling import Called
 from medical_kg.orchestration.execution.leaving_out import leave_out
+from medical_kg.orchestration.ledger.records import input_record
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.contract import StageMetadata, StateKey
@@ -107,7 +108,7 @@ def _look(
     """
     roots = {key: [_root(key, item) for item in page.output[key]] for key in keys}
     digests = digests_of(metadata, roots, page.output)
-    rejected = [one.root or one.item_id for one in page.failures]
+    rejected = [input_record(one) for one in page.failures]
     skipped = set[str]()
     if digests or rejected:
         skipped = set(meet(digests, rejected, process_all=page.process_all)).difference(changed)

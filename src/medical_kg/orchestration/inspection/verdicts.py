@@ -118,8 +118,7 @@ def _is_done(look: Look, name: str) -> bool:
 
 def _changes(look: Look, planned: PlannedStage, record: StageRecord) -> tuple[tuple[Change, ...], tuple[str, ...]]:
     """Return what differs for certain, and the upstream stages whose output is open."""
-    writers = dict.fromkeys(writer for binding in planned.bindings for writer in binding.writers)
-    unknown = tuple(name for name in writers if look.found[name].verdict in RUNS_ANEW)
+    unknown = tuple(name for name in planned.writers if look.found[name].verdict in RUNS_ANEW)
     inputs = {
         binding.key.name: [
             ref.digest

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, func, select, update
 
-from medical_kg.orchestration.contract.database import insert, reading, writing
+from medical_kg.orchestration.contract.database import in_groups, insert, reading, writing
 from medical_kg.orchestration.ledger.keeping import ItemResult
 from medical_kg.orchestration.ledger.records import storable
 from medical_kg.orchestration.ledger.tables import ITEM_RESULTS
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
     from medical_kg.orchestration.ledger.keeping import Remembered
-
-GROUP = 500
-"""How many keys one IN (…) takes."""
 
 
 class SqlKeeping:
@@ -34,7 +31,7 @@ class SqlKeeping:
     def recall(self, tenant: str, keys: Collection[str]) -> dict[str, ItemResult]:
         """See ``Keeping.recall``."""
         with reading(self._engine) as connection:
-            return {one.key: one for group in _groups(keys) for one in _find(connection, tenant, group)}
+            return {one.key: one for group in in_groups(keys) for one in _find(connection, tenant, group)}
 
     def drop_unused(self, used_before: float, *, dry_run: bool = False) -> int:
         """See ``Keeping.drop_unused``."""
@@ -46,12 +43,6 @@ class SqlKeeping:
             return int(connection.execute(delete(ITEM_RESULTS).where(old)).rowcount)
 
 
-def _groups(keys: Collection[str]) -> Iterator[list[str]]:
-    # In order, so that two processes lock rows in the same one.
-    every = sorted(keys)
-    return (every[start : start + GROUP] for start in range(0, len(every), GROUP))
-
-
 def _find(connection: Connection, tenant: str, keys: Sequence[str]) -> Iterator[ItemResult]:
     columns = [ITEM_RESULTS.c[name] for name in ItemResult.model_fields]
     query = select(*columns).where(ITEM_RESULTS.c.tenant == tenant, ITEM_RESULTS.c.key.in_(keys))
@@ -60,7 +51,8 @@ def _find(connection: Connection, tenant: str, keys: Sequence[str]) -> Iterator[
 
 def remember(connection: Connection, tenant: str, remembered: Remembered, now: float) -> None:
     """Keep results, and note that others were used."""
-    for group in _groups(remembered.used):
+    # In order, so that two processes lock rows in the same one.
+    for group in in_groups(sorted(remembered.used)):
         used = update(ITEM_RESULTS).where(ITEM_RESULTS.c.tenant == tenant, ITEM_RESULTS.c.key.in_(group))
         connection.execute(used.values(used_at=now))
     common = {"tenant": tenant, "stage_type": remembered.stage_type, "made_at": now, "used_at": now}

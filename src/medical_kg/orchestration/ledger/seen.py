@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import bindparam, case, delete, func, select, tuple_, update
 
-from medical_kg.orchestration.contract.database import insert, take_turn
+from medical_kg.orchestration.contract.database import in_groups, insert, take_turn
 from medical_kg.orchestration.ledger.records import source_key, storable
 from medical_kg.orchestration.ledger.sweeps import Missing, Pulled
 from medical_kg.orchestration.ledger.tables import BATCHES, DEAD_LETTERS, SEEN, STAGE_RESULTS, SUBMISSIONS
@@ -94,7 +94,7 @@ def meet(
     scope.turn(connection)
     names = {storable(root): root for root in digests}
     skipped: set[str] = set()
-    for group in _groups((*names, *map(storable, rejected))):
+    for group in in_groups((*names, *map(storable, rejected)), GROUP):
         given = scope.items | {"of_items": group, "by": scope.sequence, "of_input": scope.input_key}
         for item, content, made_by, sequence, batch in connection.execute(NOTE, given):
             root = names.get(item)
@@ -110,7 +110,9 @@ def met(connection: Connection, held: Held, roots: Collection[str]) -> frozenset
     """Return those of some roots that the submission, or a newer one, has found before."""
     scope = Scope.of(connection, held)
     names = {storable(root): root for root in roots}
-    found = (row for group in _groups(names) for row in connection.execute(FIND, scope.items | {"of_items": group}))
+    found = (
+        row for group in in_groups(names, GROUP) for row in connection.execute(FIND, scope.items | {"of_items": group})
+    )
     return frozenset(names[row.item] for row in found if row.sequence >= scope.sequence)
 
 
@@ -142,7 +144,7 @@ def _unread(connection: Connection, held: Held, scope: Scope, rejected: Iterable
 
 
 def _unknown(connection: Connection, scope: Scope, items: Iterable[str]) -> Iterator[str]:
-    for group in _groups(items):
+    for group in in_groups(items, GROUP):
         known = set(connection.execute(FIND, scope.items | {"of_items": group}).scalars())
         yield from (item for item in group if item not in known)
 
@@ -204,7 +206,7 @@ def settle(connection: Connection, held: Held, fingerprint: str) -> None:
 def _drop(connection: Connection, held: Held, gone: tuple[ColumnElement[bool], ...]) -> None:
     """Forget what was removed; another pipeline that still finds it processes it again, for the stores have it no more."""
     items = list(connection.execute(select(SEEN.c.item).where(*gone)).scalars())
-    for group in _groups(items):
+    for group in in_groups(items, GROUP):
         others = (SEEN.c.tenant == held.tenant, SEEN.c.item.in_(group), SEEN.c.content_hash.not_in((GONE, REJECTED)))
         connection.execute(update(SEEN).where(*others).values(content_hash=LOST))
     connection.execute(delete(SEEN).where(*gone))
@@ -219,8 +221,3 @@ def _completed(connection: Connection, held: Held) -> list[str]:
         found += [parent] if status == "completed" else []
         parent = above
     return found
-
-
-def _groups(items: Iterable[str]) -> Iterator[list[str]]:
-    every = list(items)
-    return (every[start : start + GROUP] for start in range(0, len(every), GROUP))

@@ -57,6 +57,11 @@ class PlannedStage:
     conditions: Mapping[str, NamedCondition] = field(default_factory=dict)
     cache: bool = False
 
+    @property
+    def writers(self) -> tuple[str, ...]:
+        """The stages that give what it reads, each once, in the order of the keys."""
+        return tuple(dict.fromkeys(writer for binding in self.bindings for writer in binding.writers))
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:

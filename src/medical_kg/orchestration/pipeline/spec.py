@@ -18,9 +18,14 @@ Text = Annotated[str, Field(min_length=1, max_length=1000)]
 Seconds = Annotated[float, Field(strict=True, gt=0, le=10 * 365 * 86_400, allow_inf_nan=False)]
 
 
-def _count_or_percent(value: Any) -> Any:
+def is_count_or_percent(value: Any) -> bool:
+    """Whether a limit can be read: a whole number from 0, or a percentage such as ``"5%"``."""
     number = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    if number or (isinstance(value, str) and PERCENT.fullmatch(value)):
+    return number or (isinstance(value, str) and PERCENT.fullmatch(value) is not None)
+
+
+def _count_or_percent(value: Any) -> Any:
+    if is_count_or_percent(value):
         return value
     msg = "must be a whole number from 0, or a percentage such as '5%'"
     raise ValueError(msg)

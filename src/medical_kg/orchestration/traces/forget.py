@@ -137,17 +137,14 @@ class _Task:
 
     def go_on(self) -> None:
         """Remove what remains, and say so once nothing does."""
-        from medical_kg.orchestration.contract.database import open_engine, shred
+        from medical_kg.orchestration.contract.database import opened, shred
 
         (listed,) = self.workspace.ledger.forgotten(self.tenant, self.root)
         self._keepers("forget")
         self._elsewhere(listed.remains or {})
         for url in dict.fromkeys((self.workspace.database_url, self.workspace.of_tenant(self.tenant).database_url)):
-            engine = open_engine(url)
-            try:
+            with opened(url) as engine:
                 self._try("the database", partial(shred, engine))
-            finally:
-                engine.dispose()
         if not self.left:
             self.workspace.ledger.finish_forgetting(self.tenant, self.root)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,6 @@ from medical_kg.orchestration.traces.scan import stored_files
 if TYPE_CHECKING:
     from medical_kg.orchestration.contract import StateKey
     from medical_kg.orchestration.ledger.contract import StageRecord
-    from medical_kg.orchestration.pipeline.plan import PlannedStage
     from medical_kg.orchestration.traces.scan import Found, Held, Scan
     from medical_kg.orchestration.workspace import Workspace
 
@@ -155,14 +154,10 @@ class _Batch:
         """Return the fingerprint over the new inputs, where the old one fits the old ones: the result stays usable."""
         plan = self._plan
         planned = next((one for one in plan.stages if one.name == record.stage), None) if plan else None
-        if plan is None or planned is None or not self._new.keys() >= set(_writers(planned)):
+        if plan is None or planned is None or not self._new.keys() >= set(planned.writers):
             return None
         before = outputs_of(self._found.results)
         if fingerprint_of(planned, digests(plan, planned, before))[0] != record.fingerprint:
             return None
         after = fingerprint_of(planned, digests(plan, planned, self._new))
         return None if after[0] == record.fingerprint else after
-
-
-def _writers(planned: PlannedStage) -> Iterator[str]:
-    return (writer for binding in planned.bindings for writer in binding.writers)

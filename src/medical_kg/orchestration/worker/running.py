@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from medical_kg.orchestration.contract import NamedCondition, Stage, StageContext
 from medical_kg.orchestration.execution.calling import Called, call, pull
@@ -31,7 +31,14 @@ if TYPE_CHECKING:
     from medical_kg.orchestration.registry import StageType
     from medical_kg.orchestration.workspace import Workspace
 
-_Made = tuple[Called, Watched, Swept | None]
+
+class _Made(NamedTuple):
+    """What a call gave: also who watched it, what a stream stage found, and what is kept of single items."""
+
+    called: Called
+    guard: Watched
+    swept: Swept | None = None
+    remembered: Remembered | None = None
 
 
 class Runner:
@@ -49,7 +56,6 @@ class Runner:
         """Start with no stage."""
         self._workspace, self._channel, self._out_of_memory = workspace, channel, out_of_memory
         self._stage: Stage[Any] | None = None
-        self._remembered: Remembered | None = None
 
     def run(self, type_: StageType, request: Mapping[str, Any], fds: list[int]) -> dict[str, Any]:
         """Do what the request says; ``fds`` are board and spool."""
@@ -104,22 +110,16 @@ class Runner:
             take = partial(pull, self._stage, ctx, guard)
             asked = (request["cursor"], request["limit"], self._meet, request["leave_out"], request["most_pages"])
             called, swept = sweep(type_.metadata, take, *asked)
-            return called, guard, swept
+            return _Made(called, guard, swept)
         reads = self._reads(type_, request["reads"])
         if type_.metadata.mode == "item":
             items = reads[type_.metadata.read_keys[0].name]
             guard = Items(*plain, items=items, metadata=type_.metadata, spool=spool, used=used, **common)
             if mark := request.get("mark"):
-                return self._remembering(
-                    ctx, Remembering(guard, type_.metadata, mark, items, self._recall), guard, reads
-                )
-        return call(self._stage, ctx, guard, reads), guard, None
-
-    def _remembering(self, ctx: StageContext, before: Remembering, guard: Watched, reads: Mapping[str, Any]) -> _Made:
-        assert self._stage is not None  # noqa: S101  # the caller has opened it
-        called = call(self._stage, ctx, before, reads)
-        self._remembered = before.remembered(called)
-        return called, guard, None
+                before = Remembering(guard, type_.metadata, mark, items, self._recall)
+                called = call(self._stage, ctx, before, reads)
+                return _Made(called, guard, remembered=before.remembered(called))
+        return _Made(call(self._stage, ctx, guard, reads), guard)
 
     def _recall(self, keys: Sequence[str]) -> dict[str, ItemResult]:
         return {one.key: one for one in map(received, self._asked_engine({"recall": list(keys)}))}
@@ -142,7 +142,7 @@ class Runner:
         return answered[0]["answer"]
 
     def _answer(self, type_: StageType, made: _Made) -> dict[str, Any]:
-        called, guard, swept = made
+        called, guard, swept, remembered = made
         answer: dict[str, Any] = {"overran": guard.overran, "cursor": called.cursor}
         if called.waiting is not None:
             waiting = called.waiting
@@ -154,7 +154,6 @@ class Runner:
                     "on_timeout": waiting.on_timeout,
                 }
             }
-        remembered, self._remembered = self._remembered, None
         outputs, counts = store(type_.metadata, called, self._workspace.checkpoints.put)
         return answer | {
             "outputs": {name: ref.model_dump() for name, ref in outputs.items()},
