@@ -26,6 +26,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin the long ones first: at the end, the other processes would wait for them."""
+    items.sort(key=lambda item: "long" not in item.keywords)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real documents beside the checkout; tests that need it skip where it is absent."""
@@ -61,6 +66,16 @@ def _log_as_before() -> Iterator[None]:
     logging.getLogger().handlers[:] = handlers
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_cache_for_mypy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What one test has mypy find out about the libraries, the others need not find out again."""
+    with pytest.MonkeyPatch.context() as patch:
+        # Those who run side by side each have a folder below the one of the whole run.
+        own = tmp_path_factory.getbasetemp()
+        patch.setenv("MYPY_CACHE_DIR", str((own.parent if own.name.startswith("popen-") else own) / "mypy"))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ To run pipelines from Python, see ``medical_kg.orchestration``; to test a stage,
 """
 
 from medical_kg.orchestration.contract import (
+    REMOVED,
     Attachment,
     Clause,
     Codec,
@@ -15,6 +16,7 @@ from medical_kg.orchestration.contract import (
     Page,
     PluginName,
     Rejected,
+    RemovedRoot,
     Signal,
     Stage,
     StageContext,
@@ -42,6 +44,7 @@ from medical_kg.orchestration.contract.model import Model
 __version__ = "0.1.0"
 
 __all__ = [
+    "REMOVED",
     "Attachment",
     "Clause",
     "Codec",
@@ -59,6 +62,7 @@ __all__ = [
     "Page",
     "PluginName",
     "Rejected",
+    "RemovedRoot",
     "Signal",
     "Stage",
     "StageContext",

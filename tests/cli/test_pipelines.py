@@ -55,7 +55,7 @@ def test_all_problems_are_printed_with_place_and_caret(cli: Cli, here: Path, fee
 
 def test_notes_and_warnings_do_not_fail(cli: Cli, here: Path, feed: Path) -> None:
     """A setting without effect is noted, and the pipeline is fine."""
-    feed.write_text(feed.read_text() + 'schedule: "0 4 * * *"\n')
+    feed.write_text(feed.read_text().replace("type: ingest,", "type: ingest, policy: polite-api,"))
     result = cli("pipelines", "check", "feed.yaml")
     assert (result.exit_code, "note" in result.stdout) == (0, True)
     assert "feed.yaml: ok (1 note)" in result.stdout

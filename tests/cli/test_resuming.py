@@ -90,6 +90,20 @@ def test_a_watched_submission_is_seen_to_its_end(cli: Cli, waiting: str) -> None
     assert json.loads(again.stdout)["submission"]["status"] == "completed"
 
 
+def test_watching_all_says_that_it_keeps_no_schedules(cli: Cli, feed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever watches a workspace with a schedule is told that only the daemon keeps it, and for which pipelines."""
+    folder = feed.parent / ".medical-kg" / "pipelines"
+    folder.mkdir(parents=True)
+    (folder / "nightly.yaml").write_text(feed.read_text() + "schedule: 0 3 * * *\n")
+    (folder / "broken.yaml").write_text("schedule: [")
+
+    def interrupted(*words: object, **more: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("medical_kg.orchestration.ready.watch", interrupted)
+    assert "not here; of nightly\n" in cli("submissions", "resume", "--watch").stderr
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -194,6 +194,36 @@ def test_the_same_input_again_goes_on_with_what_is_unfinished(cli: Cli, gated: P
     assert len(json.loads(cli("submissions", "list", "--json").stdout)) == 1
 
 
+def test_unchanged_records_are_told_with_the_way_to_process_them(cli: Cli, feed: Path, notes: Path) -> None:
+    """How many were skipped is said plainly after the run and by ``submissions show``; nothing of it at the first run."""
+    first = cli("run", feed, "--input", notes, "--engine", "plain")
+    assert "unchanged" not in first.stdout
+    told = "2 input records skipped as unchanged, 1 new or changed, 0 removed\n"
+    (notes / "note1.txt").write_text("Note 1\n\nIt says something else now.\n")
+    again = cli("run", feed, "--input", notes, "--engine", "plain")
+    assert told + "to process those that are unchanged as well: run it with --full-refresh\n" in again.stdout
+    ident = json.loads(cli("submissions", "list", "--json").stdout)[0]["id"]
+    assert told in cli("submissions", "show", ident).stdout
+    assert json.loads(cli("submissions", "show", ident, "--json").stdout)["sweep"]["unchanged"] == 2
+    full = cli("run", feed, "--input", notes, "--engine", "plain", "--full-refresh", "--json")
+    assert json.loads(full.stdout)["sweep"]["changed"] == 3
+
+
+def test_too_many_that_are_gone_are_a_warning(cli: Cli, notes: Path) -> None:
+    """It says why and what to type; ``--max-removed`` removes them, and is a number or a percentage."""
+    hashing = ("--set", "chunk.embedder=hashing", "--set", "embed.embedder=hashing")
+    words = ("run", "auto", "--input", notes, "--engine", "plain", *hashing)
+    cli(*words)
+    for name in ("note1.txt", "note2.txt"):
+        (notes / name).unlink()
+    kept = cli(*words)
+    assert "1 input record skipped as unchanged, 0 new or changed, 0 removed\n" in kept.stdout
+    assert "Warning: 2 of 3 records seen before are absent from the source now" in kept.stderr
+    assert "run again with --max-removed 2, or raise it in the pipeline" in kept.stderr
+    assert cli(*words, "--max-removed", "lots").exit_code == 2
+    assert "0 new or changed, 2 removed\n" in cli(*words, "--max-removed", "2").stdout
+
+
 def test_verbose_logs_events_instead_of_progress(cli: Cli, feed: Path, notes: Path) -> None:
     """With ``-v`` the log tells every event, and progress does not tell it again."""
     result = cli("-v", "run", feed, "--input", notes, "--engine", "plain")

@@ -10,9 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support import migrate_to
 from typer.testing import Result
 
+from medical_kg.orchestration.ledger.tables import SCHEMA
+
 Cli = Callable[..., Result]
+HASHING = ("--set", "chunk.embedder=hashing", "--set", "embed.embedder=hashing")
 
 
 @pytest.mark.parametrize("engine", ["plain", "dagster"])
@@ -95,3 +99,22 @@ def test_an_age_that_is_none_is_refused(cli: Cli, here: Path) -> None:
     assert result.exit_code == 2
     assert "[prune] older_than" in result.stderr
     assert "'1y' is no age" in result.stderr
+
+
+def test_an_upgrade_tells_what_is_due_and_does_it(cli: Cli, notes: Path, here: Path) -> None:
+    """``--check`` ends with 1 while something is due; done, it tells each part once; then nothing is."""
+    assert cli("run", "auto", "--input", notes, "--engine", "plain", *HASHING).exit_code == 0
+    result = cli("workspace", "upgrade", "--check")
+    assert (result.exit_code, result.stdout.partition(":")[0]) == (0, "nothing is due")
+    assert all(f"{part} " in result.stdout for part in ("ledger", "index", "graph"))
+    (here / "old" / ".medical-kg").mkdir(parents=True)
+    migrate_to(f"sqlite:///{here / 'old' / '.medical-kg' / 'medical-kg.db'}", "0002")
+    old = ("--workspace", here / "old" / ".medical-kg", "workspace", "upgrade")
+    due = cli(*old, "--check")
+    assert (due.exit_code, due.stdout) == (1, f"tenant default: ledger 0002 to {SCHEMA} is due\n")
+    assert json.loads(cli(*old, "--check", "--json").stdout) == [
+        {"tenant": "default", "part": "ledger", "found": "0002", "version": SCHEMA, "due": True}
+    ]
+    done = cli(*old)
+    assert (done.exit_code, done.stdout) == (0, f"tenant default: ledger 0002 to {SCHEMA} done\n")
+    assert cli(*old, "--check").stdout == f"nothing is due: ledger {SCHEMA}\n"

@@ -64,6 +64,10 @@ class Context:
     json: bool = False
     plugins: Stores = field(default_factory=Stores)
 
+    def workspace_of(self, tenant: str) -> FakeWorkspace:
+        assert tenant == "default"
+        return self.workspace
+
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> FakeWorkspace:

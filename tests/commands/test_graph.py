@@ -35,6 +35,10 @@ class Context:
     json: bool = False
     plugins: Stores = field(default_factory=Stores)
 
+    def workspace_of(self, tenant: str) -> FakeWorkspace:
+        assert tenant == "default"
+        return self.workspace
+
 
 def entity(root: str, node: str, name: str, kind: str = "condition") -> Entity:
     return Entity(id=f"{root}{node}", root=root, node=node, kind=kind, name=name, identifiers=(node,))

@@ -54,6 +54,10 @@ class Context:
     def console(self) -> Console:
         return Console(file=self.printed, width=60, markup=False)
 
+    def workspace_of(self, tenant: str) -> FakeWorkspace:
+        assert tenant == "default"
+        return self.workspace
+
 
 def fill(workspace: FakeWorkspace, embedder: HashingEmbedder | None) -> None:
     """Two documents of one chunk each."""

@@ -17,8 +17,9 @@ LEDGER = ("submissions", "batches", "stage_results", "waits", "dead_letters", "s
 CONTENT = ("index_", "graph_", "store_roots", "seen")
 INTERNAL = ("index_text_",)
 """Of SQLite's full-text index: how it is laid out depends on the order of writes."""
-# Postgres does not use a submission's number again that a killed program has drawn.
-NOT_COMPARED = {"seen": ("submission_id", "at"), "store_roots": ("version",)}
+# Postgres does not use a submission's number again that a killed program has drawn. The input of a pipeline that a signal
+# started names the submission that told it.
+NOT_COMPARED = {"seen": ("submission_id", "sequence", "input_key", "at"), "store_roots": ("version",)}
 CHANGES = "changes"
 """The row of index_meta that counts writes, of which a killed run makes more."""
 

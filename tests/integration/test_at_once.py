@@ -13,6 +13,13 @@ import pytest
 
 Running = Callable[..., Any]
 
+IMPATIENT = """
+from medical_kg.orchestration.contract import database
+database.BUSY_TIMEOUT_SECONDS = 1
+from medical_kg.cli import main
+main()
+"""
+
 
 @pytest.mark.parametrize("engine", ["plain", "dagster"])
 def test_two_runs_of_the_same_input_do_its_work_once(kg: Any, running: Running, rows_of_few: Any, engine: str) -> None:
@@ -68,6 +75,6 @@ def test_a_database_that_stays_held_is_told(kg: Any, refused: Callable[..., str]
     with closing(sqlite3.connect(kg.database, isolation_level=None)) as other:
         other.execute("pragma journal_mode=wal")
         other.execute("begin immediate")
-        assert "another process has held it" in refused(kg(*kg.auto, "--engine", "plain"), 1)
+        assert "another process has held it" in refused(kg(*kg.auto, "--engine", "plain", script=IMPATIENT), 1)
         other.execute("commit")
     goes_on(kg, "--engine", "plain")

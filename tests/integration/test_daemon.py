@@ -177,6 +177,7 @@ def site(kg: Any) -> Iterator[Site]:
     opened.close()
 
 
+@pytest.mark.long
 def test_whatever_is_killed_one_run_goes_on(site: Site, few: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Daemon, run worker and both are killed, before and after the signal and in phase two: each batch goes on once."""
     linger = site.folder / "linger"
@@ -209,7 +210,8 @@ def test_whatever_is_killed_one_run_goes_on(site: Site, few: Path, tmp_path_fact
     site.start()
     site.comes_to(second, "completed")
 
-    finished = until(lambda: [site.runs(one) for one in (first, second) if "STARTED" not in site.runs(one)], "runs end")
+    until(lambda: not any("STARTED" in site.runs(one) for one in (first, second)), "runs end")
+    finished = [site.runs(one) for one in (first, second)]
     assert Counter(finished[0]) == {"SUCCESS": 2, "FAILURE": 2}
     assert Counter(finished[1])["SUCCESS"] == 2
     for submission in (first, second):

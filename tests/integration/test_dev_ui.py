@@ -19,17 +19,6 @@ Running = Callable[..., Any]
 ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 PIPELINES = Path(__file__).resolve().parents[2] / "src" / "medical_kg" / "pipelines"
 
-GATED = """
-name: gated
-version: "1"
-stages:
-  - {name: ingest, type: ingest, config: {adapter: auto}}
-  - {name: gate_ready, type: gate, depends_on: [ingest]}
-  - {name: parse, type: parse, depends_on: [gate_ready]}
-gates:
-  - {name: ready, resume_stage: parse, condition: {field: converted, equals: "yes", timeout_seconds: 900}}
-"""
-
 JOBS = """{ repositoriesOrError { ... on RepositoryConnection { nodes {
     name location { name } jobs { name } } } } }"""
 
@@ -107,9 +96,7 @@ def figures(run: dict[str, Any]) -> dict[str, dict[str, float]]:
 def ui(kg: Any, running: Running) -> Iterator[Ui]:
     """``medical-kg dev`` on a workspace in which something has been run, ended with all its processes."""
     pytest.importorskip("dagster_webserver", reason="Dagster's UI (the extra ui) is not installed")
-    folder = kg.root / "pipelines"
-    folder.mkdir(parents=True)
-    (folder / "gated.yaml").write_text(GATED)
+    folder = kg.add_gated().parent
     auto = (PIPELINES / "auto.yaml").read_text().replace("type: chunk,", "type: chunk, config: {embedder: hashing},")
     (folder / "auto.yaml").write_text(auto.replace("type: embed,", "type: embed, config: {embedder: hashing},"))
     assert kg("run", "auto", "--input", kg.source).returncode == 0
@@ -138,11 +125,14 @@ def test_the_ui_shows_and_runs_what_the_command_line_does(kg: Any, ui: Ui) -> No
     earlier = ui.ask(RUN, id=history[0]["runId"])["runOrError"]
     assert figures(earlier) == stage_figures(shown)
 
-    launched = ui.launch("auto", input=str(kg.source), limit=3)
+    launched = ui.launch("auto", input=str(kg.source), limit=3, full_refresh=True)
     assert launched["status"] == "SUCCESS"
     newest = kg.json("submissions", "list")[0]
     shown = kg.json("submissions", "show", newest["id"])
-    assert (newest["status"], newest["input"]) == ("completed", {"input": str(kg.source), "limit": 3})
+    assert (newest["status"], newest["input"]) == (
+        "completed",
+        {"input": str(kg.source), "limit": 3, "full_refresh": True},
+    )
     assert shown["batches"][0]["run_id"] == launched["id"]
     assert figures(launched) == stage_figures(shown)
     assert stage_figures(shown)["parse"]["documents"] == 3

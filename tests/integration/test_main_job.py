@@ -43,7 +43,8 @@ def content(database: Path) -> dict[str, list[Any]]:
 def run(folder: Path, source: Path, engine: EngineName, **overrides: Any) -> tuple[Report, dict[str, list[Any]]]:
     workspace = Workspace(folder)
     try:
-        report = submit(workspace, "auto", input=source, engine=engine, overrides={**HASHING, **overrides})
+        overrides = {**HASHING, **overrides}
+        report = submit(workspace, "auto", input=source, engine=engine, overrides=overrides, full_refresh=True)
     finally:
         workspace.close()
     return report, content(folder / "medical-kg.db")
@@ -101,7 +102,8 @@ from pathlib import Path
 from medical_kg.orchestration.api import submit
 from medical_kg.orchestration.workspace import Workspace
 overrides = {"chunk.embedder": "hashing", "embed.embedder": "hashing"}
-submit(Workspace(Path(sys.argv[1])), "auto", input=sys.argv[2], engine=sys.argv[3], overrides=overrides)
+asked = {"input": sys.argv[2], "engine": sys.argv[3], "overrides": overrides, "full_refresh": True}
+submit(Workspace(Path(sys.argv[1])), "auto", **asked)
 """
 
 

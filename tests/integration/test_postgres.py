@@ -78,19 +78,6 @@ def test_either_database_holds_the_same(on_postgres: Any, postgres: PostgresServ
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["chunk", "index"])
-def test_a_killed_run_goes_on(on_postgres: Any, postgres: PostgresServer, rows_of_few: Any, stage: str) -> None:
-    """After SIGKILL the same command completes: nothing is lost or doubled, and no finished stage runs again."""
-    on_postgres.killed_at_commit(stage, "--engine", "plain")
-    assert "parse" in completed(postgres)
-    assert stage not in completed(postgres)
-    done = on_postgres(*on_postgres.auto, "--engine", "plain")
-    assert done.returncode == 0, done.stderr
-    assert rows(postgres) == {table: [tuple(row) for row in rows_of_few[table]] for table in TABLES}
-    assert len(completed(postgres)) == len(set(completed(postgres))) == 8
-
-
-@pytest.mark.slow
 def test_what_is_wrong_is_told_once(on_postgres: Any, postgres: PostgresServer, refused: Any) -> None:
     """A wrong password and a backup each give one message that says what to do."""
     assert "pg_dump" in refused(on_postgres("workspace", "backup", on_postgres.folder / "copy"), 2)

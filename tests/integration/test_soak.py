@@ -24,21 +24,10 @@ import pytest
 pytestmark = pytest.mark.slow
 Running = Callable[..., Any]
 
-SECONDS = float(os.environ.get("MEDICAL_KG_SOAK_SECONDS", "15"))
+SECONDS = float(os.environ.get("MEDICAL_KG_SOAK_SECONDS", "5"))
 PATIENCE_SECONDS = 300
 WRONG = re.compile(r"Traceback|\bERROR\b|Error\b|Exception\b|is locked|cannot|failed|given up")
 RUNS = b'{"query": "{ runsOrError { ... on Runs { results { runId status } } } }"}'
-
-GATED = """
-name: gated
-version: "1"
-stages:
-  - {name: ingest, type: ingest, config: {adapter: auto}}
-  - {name: gate_ready, type: gate, depends_on: [ingest]}
-  - {name: parse, type: parse, depends_on: [gate_ready]}
-gates:
-  - {name: ready, resume_stage: parse, condition: {field: converted, equals: "yes", timeout_seconds: 3600}}
-"""
 
 
 class Seen:
@@ -99,9 +88,7 @@ def watch(kg: Any, running: Running, log: Path) -> Iterator[None]:
 def test_many_hands_on_one_workspace(kg: Any, running: Running, rows_of_few: Any, tmp_path: Path) -> None:
     """Runs end with 0, or with 3 where somebody else holds the batch; nobody sees an error; everything gets done."""
     pytest.importorskip("dagster_webserver", reason="Dagster's UI (the extra ui) is not installed")
-    pipelines = kg.root / "pipelines"
-    pipelines.mkdir(parents=True)
-    (pipelines / "gated.yaml").write_text(GATED)
+    kg.add_gated()
     seen, logs = Seen(), {name: tmp_path / f"{name}.log" for name in ("dev", "watch")}
     with dev(kg, running, logs["dev"]) as address, watch(kg, running, logs["watch"]):
         users = [

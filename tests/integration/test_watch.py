@@ -12,16 +12,6 @@ import pytest
 
 Running = Callable[..., Any]
 
-GATED = """
-name: gated
-version: "1"
-stages:
-  - {name: ingest, type: ingest, config: {adapter: auto}}
-  - {name: gate_ready, type: gate, depends_on: [ingest]}
-  - {name: parse, type: parse, depends_on: [gate_ready]}
-gates:
-  - {name: ready, resume_stage: parse, condition: {field: converted, equals: "yes", timeout_seconds: 900}}
-"""
 PATIENCE_SECONDS = 300
 """When a test gives up; no test measures time."""
 
@@ -37,9 +27,7 @@ def await_status(kg: Any, ident: str, status: str) -> None:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_watch_sees_submissions_through(kg: Any, running: Running, workers: int) -> None:
     """What waits is run when a signal comes from another process; Ctrl-C ends the watch, with all its processes."""
-    folder = kg.root / "pipelines"
-    folder.mkdir(parents=True)
-    (folder / "gated.yaml").write_text(GATED)
+    kg.add_gated()
     idents = []
     for limit in (1, 2):
         done = kg("run", "gated", "--input", kg.source, "--limit", limit, "--engine", "plain", "--json")

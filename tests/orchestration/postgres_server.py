@@ -149,6 +149,13 @@ class PostgresServer:
             self.query(f"CREATE DATABASE {name}")
         return self.url(name)
 
+    def serve(self, folder: Path) -> str:
+        """Let the settings in a folder name a new database, and return its URL."""
+        url = self.url(self.database())
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "medical_kg.toml").write_text(f'[workspace]\ndatabase_url = "{url}"\n', encoding="utf-8")
+        return url
+
     def database(self) -> str:
         """Make a database and return its name."""
         self._made += 1

@@ -8,11 +8,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import alembic.command
+import alembic.config
 from pydantic import BaseModel, ConfigDict
 
 from medical_kg.orchestration.checkpoints import CheckpointStore
 from medical_kg.orchestration.contract import Clause, Condition, Page, Stage, StageMetadata, StateKey, Waiting
 from medical_kg.orchestration.contract.database import open_engine, writing
+from medical_kg.orchestration.crew import EngineName
 from medical_kg.orchestration.execution import BatchRun
 from medical_kg.orchestration.ledger.contract import NewSubmission
 from medical_kg.orchestration.ledger.sql import open_ledger
@@ -23,6 +26,8 @@ from medical_kg.orchestration.resilience import Policy
 from medical_kg.orchestration.telemetry.events import Events
 from medical_kg.orchestration.workspace import Workspace
 from medical_kg.testing import FakeClock
+
+ENGINES: list[EngineName] = ["plain", "dagster"]
 
 
 class Word(BaseModel):
@@ -228,6 +233,13 @@ stages:
 """
 
 
+AT_ONCE = """\
+policies:
+  default: {max_attempts: 3, timeout_seconds: 60, backoff: {strategy: none, initial: 0.0, maximum: 0.0, jitter: false}}
+"""
+"""What is tried again under the machine's clock waits for nothing in between."""
+
+
 def make_workspace(
     folder: Path, *pipelines: str, clock: FakeClock | None = None, **types: type[Stage[Any]]
 ) -> Workspace:
@@ -239,7 +251,28 @@ def make_workspace(
     for text in pipelines:
         name = text.split()[1]
         (folder / "pipelines" / f"{name}.yaml").write_text(text, encoding="utf-8")
+    if clock is None:
+        (folder / "pipelines" / "resilience.yaml").write_text(AT_ONCE, encoding="utf-8")
     return Workspace(folder, clock=clock, installation=installation)
+
+
+def edit(workspace: Workspace, old: str, new: str) -> None:
+    """Change the one pipeline of a workspace."""
+    (file,) = set((workspace.root / "pipelines").glob("*.yaml")) - {workspace.root / "pipelines" / "resilience.yaml"}
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def migrate_to(url: str, revision: str) -> None:
+    """Give a database the ledger's tables as an earlier release made them."""
+    engine = open_engine(url)
+    config = alembic.config.Config()
+    config.set_main_option("script_location", "medical_kg.orchestration.ledger:migrations")
+    with writing(engine) as connection:
+        config.attributes["connection"] = connection
+        alembic.command.upgrade(config, revision)
+    engine.dispose()
 
 
 def of_earlier_release(workspace: Workspace, submission_id: str) -> str:

@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import DIAMOND, GATED, Shout, Tally, Whisper, make_workspace
+from support import DIAMOND, ENGINES, GATED, Shout, Tally, Whisper, make_workspace
 
 from medical_kg.orchestration import api
 from medical_kg.orchestration.contract.errors import PipelineInvalid, PipelineNotFound, RecordNotFound
 from medical_kg.orchestration.telemetry.events import BatchSettled, Event, Events, StageEvent
 from medical_kg.orchestration.workspace import Workspace
 from medical_kg.testing import FakeClock
-
-ENGINES = ["plain", "dagster"]
 
 
 @pytest.fixture(params=ENGINES)

@@ -21,9 +21,11 @@ from medical_kg.orchestration.contract.errors import StorageError
 from medical_kg.orchestration.ledger.contract import NewSubmission, NextBatch, Submission
 from medical_kg.orchestration.ledger.history import PRUNED
 from medical_kg.orchestration.pruning import Amount
+from medical_kg.orchestration.tenants import provide
 from medical_kg.orchestration.workspace import Workspace
 
 NOW = timedelta(0)
+KEEPING = ("batch", "signal", "table", "tenant")
 Make = Callable[..., Workspace]
 
 
@@ -180,9 +182,9 @@ def test_waste_goes_by_its_own_age(make: Make) -> None:
 
 
 def test_a_file_goes_when_nothing_mentions_it(make: Make) -> None:
-    """A live checkpoint, a signal of an unfinished submission and a table of the database each keep a file."""
+    """A live checkpoint, a signal of an unfinished submission and a table of any tenant's database each keep a file."""
     workspace = make(GATED)
-    kept = {name: workspace.files.put([name.encode()], suffix=".pdf") for name in ("batch", "signal", "table", "none")}
+    kept = {name: workspace.files.put([name.encode()], suffix=".pdf") for name in (*KEEPING, "none")}
     report = api.submit(workspace, "gated", engine="plain")
     batch = report.batches[0]
     digest = workspace.checkpoints.put(f'{{"uri": "{kept["batch"].uri}"}}\n'.encode(), ".jsonl")
@@ -192,15 +194,18 @@ def test_a_file_goes_when_nothing_mentions_it(make: Make) -> None:
     workspace.ledger.commit(feed.model_copy(update={"outputs": refs}), claimed.generation)
     attached = Attachment(uri=kept["signal"].uri, media_type="application/pdf")
     api.signal(workspace, report.submission.id, "other", attachments=[attached])
-    engine = open_engine(workspace.database_url)
-    with writing(engine) as connection:
-        connection.exec_driver_sql("CREATE TABLE index_things (id INTEGER, json TEXT)")
-        connection.exec_driver_sql(f'INSERT INTO index_things VALUES (1, \'{{"uri": "{kept["table"].uri}"}}\')')
+    provide(workspace, "lab")
+    for where, name in (("default", "table"), ("lab", "tenant")):
+        engine = open_engine(workspace.of_tenant(where).database_url)
+        with writing(engine) as connection:
+            connection.exec_driver_sql("CREATE TABLE index_things (id INTEGER, json TEXT)")
+            connection.exec_driver_sql(f'INSERT INTO index_things VALUES (1, \'{{"uri": "{kept[name].uri}"}}\')')
+        engine.dispose()
     age(workspace)
     done = prune(workspace, older_than=NOW)
     assert done.files == Amount(1, 4)
     left = {path.name[:64] for path in workspace.root.glob("files/??/*")}
-    assert left == {kept[name].sha256 for name in ("batch", "signal", "table")}
+    assert left == {kept[name].sha256 for name in KEEPING}
 
 
 def test_dagster_runs_go_with_their_events(make: Make, url: str) -> None:

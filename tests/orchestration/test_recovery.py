@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from postgres_server import PostgresServer
-from support import DIAMOND, GATED, WORDS, Config, Shout, Tally, Word, make_workspace
+from support import DIAMOND, ENGINES, GATED, WORDS, Config, Shout, Tally, Word, edit, make_workspace
 
 from medical_kg.orchestration import api
 from medical_kg.orchestration.contract import Page, Rejected, Stage, StageMetadata
@@ -16,26 +15,6 @@ from medical_kg.orchestration.contract.errors import BatchHeld, IllegalTransitio
 from medical_kg.orchestration.ledger.contract import Replay
 from medical_kg.orchestration.recovery import cancel
 from medical_kg.orchestration.workspace import Workspace
-
-ENGINES: list[api.EngineName] = ["plain", "dagster"]
-
-
-@pytest.fixture(params=[*ENGINES, "postgres"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> api.EngineName:
-    """Either engine on SQLite, and the plain one on Postgres."""
-    if request.param != "postgres":
-        return request.param  # type: ignore[no-any-return]  # pytest does not know the parameters' type
-    server: PostgresServer = request.getfixturevalue("postgres")
-    settings = f'[workspace]\ndatabase_url = "{server.url(server.database())}"\n'
-    (tmp_path / "medical_kg.toml").write_text(settings, encoding="utf-8")
-    return "plain"
-
-
-def edit(workspace: Workspace, old: str, new: str) -> None:
-    (file,) = (workspace.root / "pipelines").glob("*.yaml")
-    text = file.read_text(encoding="utf-8")
-    assert old in text
-    file.write_text(text.replace(old, new), encoding="utf-8")
 
 
 def letters(workspace: Workspace, ident: str) -> dict[str, tuple[str, int, str]]:
@@ -369,7 +348,7 @@ def test_a_replay_names_its_dead_letters_rightly_or_opens_nothing(tmp_path: Path
         with pytest.raises(RecordNotFound, match="no open dead letter of stage shout"):
             workspace.ledger.replay(ident, [good, wrong], "me")
     assert letters(workspace, ident) == {"w3": ("open", 1, "0002")}
-    other = api.submit(workspace, "diamond", engine="plain").submission.id
+    other = api.submit(workspace, "diamond", full_refresh=True, engine="plain").submission.id
     with pytest.raises(RecordNotFound, match="no batch of submission"):
         workspace.ledger.replay(other, [good], "me")
     assert len(workspace.ledger.batches(other)) == 3

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from postgres_server import PostgresServer
 from pydantic import BaseModel, ConfigDict
 from support import UPPER, WORDS, Config, Word, make_workspace
 
@@ -20,8 +19,6 @@ from medical_kg.orchestration.contract import Attachment, ConditionRef, Stage, S
 from medical_kg.orchestration.contract.errors import RecordNotFound
 from medical_kg.orchestration.workspace import Workspace
 from medical_kg.testing import FakeClock
-
-ENGINES: list[api.EngineName] = ["plain", "dagster"]
 
 
 class HoldConfig(BaseModel):
@@ -125,17 +122,6 @@ def _nobody_interferes() -> None:
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
-
-
-@pytest.fixture(params=[*ENGINES, "postgres"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> api.EngineName:
-    """Either engine on SQLite, and the plain one on Postgres."""
-    if request.param != "postgres":
-        return request.param  # type: ignore[no-any-return]  # pytest does not know the parameters' type
-    server: PostgresServer = request.getfixturevalue("postgres")
-    settings = f'[workspace]\ndatabase_url = "{server.url(server.database())}"\n'
-    (tmp_path / "medical_kg.toml").write_text(settings, encoding="utf-8")
-    return "plain"
 
 
 @pytest.fixture

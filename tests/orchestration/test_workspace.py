@@ -240,7 +240,7 @@ def test_a_file_that_cannot_be_read(root: Path) -> None:
 def test_services_that_a_stage_asks_for(root: Path) -> None:
     """A stage gets the services its metadata names, all of those there are, and no other."""
     workspace = Workspace(root, installation=Installation(path=[]))
-    run: Any = SimpleNamespace(ledger=None, submission=None, batch=None, on_told=None)
+    run: Any = SimpleNamespace(ledger=None, submission=SimpleNamespace(tenant="default"), batch=None, on_told=None)
 
     class Greedy(Gate):
         metadata = StageMetadata(stage_type="greedy", version="1.0", description="All.", needs=tuple(SERVICES))

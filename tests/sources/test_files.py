@@ -104,6 +104,7 @@ def test_pages_join_to_the_whole(folder: Path, context: Context, limit: int, fre
     kept = FilesSource({})
     pages = sweep(lambda: FilesSource({}) if fresh else kept, context(folder), limit)
     assert ids(*pages) == EVERYTHING
+    assert [page.complete for page in pages] == [*(False for _ in pages[1:]), True]
     assert all(1 <= len(page.output) <= limit for page in pages[:-1])
     assert [one.item_id for page in pages for one in page.rejected] == ["file:a.json#3", "file:c.bin"]
 
@@ -117,6 +118,7 @@ def test_a_limit_counts_over_all_pages(folder: Path, context: Context, limits: l
         page = FilesSource({}).pull(context(folder, limit=most), cursor, limit)
         found += ids(page)
         cursor = page.cursor
+        assert not page.complete or found == EVERYTHING
         if cursor is None:
             break
     assert found == EVERYTHING[: min(most, sum(limits), len(EVERYTHING))]

@@ -34,6 +34,11 @@ def test_every_attachment_becomes_a_file_in_one_batch() -> None:
     assert (run.cursor, run.dead_letters) == (None, ())
 
 
+def test_the_same_files_are_taken_again() -> None:
+    """They are a request, and whoever made it waits for the answer."""
+    assert take(attachment()).process_all
+
+
 def test_bad_attachments_are_rejected_alone() -> None:
     """One without an item, one that is gone, one that is another file; the rest is taken."""
     run = take(

@@ -15,7 +15,7 @@ from medical_kg.orchestration.contract.errors import SchemaTooNew
 from medical_kg.stores.contract import Filters
 from medical_kg.stores.database import DatabaseStore
 from medical_kg.stores.sql import open_tables
-from medical_kg.stores.sql_schema import SCHEMAS, Schema, bring_up_to_date
+from medical_kg.stores.sql_schema import SCHEMAS, Schema
 
 
 def versions(url: str) -> dict[str, int]:
@@ -115,8 +115,8 @@ def test_an_older_half_is_upgraded_step_by_step(url: str, counted: str) -> None:
         if counted == "not counted":
             connection.execute(SCHEMAS.delete())
     newer = Schema("half", 3, tables("things", "more"), {2: add_column, 3: fill})
-    bring_up_to_date(engine, newer)
-    bring_up_to_date(engine, newer)
+    newer.bring_up_to_date(engine)
+    newer.bring_up_to_date(engine)
     with reading(engine) as connection:
         assert connection.exec_driver_sql("SELECT id, note FROM things").all() == [(1, 7)]
         assert {"things", "more"} <= set(inspect(connection).get_table_names())
@@ -132,7 +132,7 @@ def test_a_step_that_fails_leaves_the_half_as_it_was(url: str) -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        bring_up_to_date(engine, Schema("half", 3, tables("things"), {2: add_column, 3: fail}))
+        Schema("half", 3, tables("things"), {2: add_column, 3: fail}).bring_up_to_date(engine)
     with reading(engine) as connection:
         assert [column["name"] for column in inspect(connection).get_columns("things")] == ["id"]
     engine.dispose()

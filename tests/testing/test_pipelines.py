@@ -269,6 +269,6 @@ def test_recorded_events() -> None:
     for event in run.events:
         recorded(event)
     assert list(recorded) == run.events.all
-    assert len(recorded) == len(run.events) == 4
+    assert len(recorded) == len(run.events) == 5
     recorded.clear()
     assert recorded.names == []

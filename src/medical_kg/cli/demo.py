@@ -43,7 +43,7 @@ def demo(ctx: typer.Context) -> None:
         state.root = Path(FOLDER)
     folder = samples()
     state.note(f"sample documents: {folder}\nworkspace: {state.place.root}\n")
-    report = submit(state, PIPELINE, input=str(folder), engine="dagster")
+    report = submit(state, PIPELINE, input=str(folder), full_refresh=True, engine="dagster")
     code = finish(state, report, strict=False)
     if code != DONE:
         raise typer.Exit(code)

@@ -184,6 +184,8 @@ def _parts(story: Story) -> Iterator[tuple[str, list[str]]]:
         ],
     )
     yield "kept by", [f"{one.stage}: {one.problem or counts(one.kept)}" for one in story.kept]
+    kept = story.ledger.kept_results
+    yield "kept results of", [f"{stage_type}: {number}" for stage_type, number in kept.items()]
     yield "files", [f"{one.uri} {_size(one.size)}" for one in story.files]
     seen = story.ledger.seen
     yield "seen to the end by", [f"{moment(one.at)} {one.pipeline}, submission {one.submission_id}" for one in seen]

@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from medical_kg.orchestration.api import Report
     from medical_kg.orchestration.contract import Clause
     from medical_kg.orchestration.ledger.contract import HistoryEntry, StageRecord, Submission, Wait
+    from medical_kg.orchestration.ledger.sweeps import Sweep
 
 COLUMNS = ("stage", "type", "status", "counts", "dead letters", "retries", "seconds")
 ANY = "VALUE"
+"""Stands in a command for a value that the condition leaves open."""
 MANY = 3
 """More submissions than these are not listed one by one."""
-"""Stands in a command for a value that the condition leaves open."""
 
 
 def exit_code(state: State, report: Report, *, strict: bool) -> int:
@@ -44,9 +45,22 @@ def finish(state: State, report: Report, *, strict: bool) -> int:
     state.print()
     submission = report.submission
     state.print(f"submission {submission.id} {submission.status}, {plural(len(report.batches), 'batch')}")
+    for line in told_sweep(report.sweep):
+        state.print(line)
     for line in (*told_errors(state, report), *next_steps(state, report)):
         state.note(line)
     return code
+
+
+def told_sweep(sweep: Sweep | None) -> list[str]:
+    """Return what was found of an input that had been processed before, in words; nothing of one that is all new."""
+    if sweep is None or not (sweep.unchanged or sweep.removed):
+        return []
+    told = f"{plural(sweep.unchanged, 'input record')} skipped as unchanged, {sweep.changed:,} new or changed, "
+    lines = [f"{told}{sweep.removed:,} removed"]
+    if sweep.unchanged:
+        lines.append("to process those that are unchanged as well: run it with --full-refresh")
+    return lines
 
 
 def show_stages(state: State, report: Report) -> None:
@@ -89,6 +103,8 @@ def _named(noun: str, names: Collection[str]) -> str:
 def next_steps(state: State, report: Report) -> list[str]:
     """Return what can be done next, with the commands to type."""
     submission, steps = report.submission, list[str]()
+    if report.sweep is not None and report.sweep.reason:
+        steps.append(f"Warning: {report.sweep.reason}")
     if report.dead_letters:
         letters = plural(report.dead_letters, "item")
         verb = "was" if report.dead_letters == 1 else "were"
@@ -227,6 +243,7 @@ def plain(state: State, report: Report) -> dict[str, Any]:
             for total in report.stages
         ],
         "dead_letters": report.dead_letters,
+        "sweep": report.sweep and report.sweep.model_dump(mode="json"),
         "batches": [batch.model_dump(mode="json") for batch in report.batches],
         "waits": [wait.model_dump(mode="json") for wait in waits(state, report)],
         "errors": list(report.errors),

@@ -113,6 +113,7 @@ def _watch(state: State, one: str | None, *, every: float, engine: Literal["dags
     """Watch until Ctrl-C, or until nothing of the one submission can become ready any more."""
     from medical_kg.cli.progress import shown
     from medical_kg.orchestration import ready
+    from medical_kg.orchestration.schedules import scheduled_pipelines
     from medical_kg.orchestration.telemetry.events import BatchSettled
 
     settled = 0
@@ -128,6 +129,8 @@ def _watch(state: State, one: str | None, *, every: float, engine: Literal["dags
 
     what = f"workspace {state.place.root}" if one is None else f"submission {one}"
     state.note(f"watching {what} every {every:g} s; Ctrl-C ends it, and loses nothing")
+    if one is None and (timed := scheduled_pipelines(state.workspace)):
+        state.note(f"schedules are kept by Dagster's daemon (medical-kg dev), not here; of {', '.join(timed)}")
     try:
         with shown(state) as events:
             events.subscribe(count)

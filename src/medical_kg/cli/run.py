@@ -43,19 +43,27 @@ def run_pipeline(  # noqa: PLR0913  # one argument per option
         list[str] | None,
         typer.Option("--set", metavar="STAGE.FIELD=VALUE", help="Change a stage's config; may be repeated."),
     ] = None,
+    full_refresh: Annotated[
+        bool, typer.Option("--full-refresh", help="Process records that have not changed as well.")
+    ] = False,
+    max_removed: Annotated[
+        str | None,
+        typer.Option(metavar="N|N%", help="Remove at most so many records that are gone from the input; else none."),
+    ] = None,
     engine: EngineChoice = "dagster",
     workers: Workers = 1,
     tenant: Annotated[str, typer.Option(help="Whose submission it is.")] = "default",
     strict: Strict = False,
     json: Json = False,
 ) -> None:
-    """Run a pipeline over an input. The same input again goes on with what is unfinished."""
+    """Run a pipeline over an input. The same input again goes on with what is unfinished, and skips what is unchanged."""
     state = state_of(ctx, json=json)
     overrides = parse_settings(settings or ())
     if dry_run:
         show_plan(state, load(state, pipeline, overrides))
         return
     asked = {"input": input, "limit": limit, "overrides": overrides, "tenant": tenant}
+    asked |= {"full_refresh": full_refresh, "max_removed": max_removed}
     report = submit(state, pipeline, engine=engine, workers=workers, **asked)
     from medical_kg.cli.report import finish
 
@@ -93,6 +101,13 @@ def resume(state: State, submission_id: str, *, engine: Literal["dagster", "plai
     from medical_kg.orchestration import api
 
     return _shown(state, submission_id, partial(api.resume, engine=engine, workers=workers))
+
+
+def retry(state: State, submission_id: str, *, batch: str | None, engine: Literal["dagster", "plain"]) -> Report:
+    """Run failed batches of a submission again with progress on standard error, and return how it stands."""
+    from medical_kg.orchestration import api
+
+    return _shown(state, submission_id, partial(api.retry, batch=batch, engine=engine))
 
 
 def run_ready(state: State, submission_id: str, *, engine: Literal["dagster", "plain"]) -> Report:

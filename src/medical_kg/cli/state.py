@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from medical_kg.cli.results import Results
-    from medical_kg.orchestration.contract import Http
+    from medical_kg.orchestration.contract import Http, WorkspaceView
     from medical_kg.orchestration.registry import Installation
     from medical_kg.orchestration.workspace import Workspace
 
@@ -83,6 +83,14 @@ class State:
                 "MEDICAL_KG_WORKSPACE chooses another"
             )
         return self.place
+
+    def workspace_of(self, tenant: str) -> WorkspaceView:
+        """The chosen workspace as the stages of a tenant see it.
+
+        Raises:
+            UsageError: there is no workspace, or no such tenant.
+        """
+        return self.workspace.of_tenant(tenant, known=True)
 
     @property
     def plugins(self) -> Installation:

@@ -12,7 +12,7 @@ import typer
 
 from medical_kg.cli.output import moment, plural
 from medical_kg.cli.resuming import resume_submissions
-from medical_kg.cli.run import EngineChoice, Strict, run_ready
+from medical_kg.cli.run import EngineChoice, Strict, retry, run_ready
 from medical_kg.cli.state import Json, State, state_of
 from medical_kg.orchestration.contract.errors import RecordNotFound, UsageError
 
@@ -53,7 +53,7 @@ def _given(asked: Mapping[str, Any]) -> str:
 @app.command("show")
 def show_submission(ctx: typer.Context, ident: Ident, *, json: Json = False) -> None:
     """Show how a submission stands: counts per stage, batches, waits, retries and where its stages come from."""
-    from medical_kg.cli.report import next_steps, plain, records, show_stages, told_errors
+    from medical_kg.cli.report import next_steps, plain, records, show_stages, told_errors, told_sweep
     from medical_kg.orchestration import api
 
     state = state_of(ctx, json=json)
@@ -64,6 +64,8 @@ def show_submission(ctx: typer.Context, ident: Ident, *, json: Json = False) -> 
         state.print_json({**plain(state, report), "results": stages, "provenance": _provenance(found)})
         return
     _show_head(state, report)
+    for line in told_sweep(report.sweep):
+        state.print(line)
     show_stages(state, report)
     state.print()
     state.print_table(BATCHES, (_batch_row(batch, found) for batch in report.batches), right=("retries",))
@@ -286,14 +288,11 @@ def retry_failed(
 ) -> None:
     """Run the failed batches of a submission again, or one of them. Finished work is not repeated."""
     from medical_kg.cli.report import finish
-    from medical_kg.orchestration.recovery import reopen
-    from medical_kg.orchestration.runner import plan_to_run
 
     state = state_of(ctx, json=json)
     submission = state.workspace.ledger.submission(ident).id
-    plan_to_run(state.workspace, submission)
-    reopen(state.workspace, submission, None if batch is None else _batch_id(state, ident, batch))
-    raise typer.Exit(finish(state, run_ready(state, submission, engine=engine), strict=strict))
+    chosen = None if batch is None else _batch_id(state, ident, batch)
+    raise typer.Exit(finish(state, retry(state, submission, batch=chosen, engine=engine), strict=strict))
 
 
 @app.command("replay")

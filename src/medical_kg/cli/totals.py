@@ -9,9 +9,9 @@ from medical_kg.cli.output import plural
 from medical_kg.orchestration.telemetry.events import BatchSettled, BatchStarted, InputPulled, StageCompleted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from medical_kg.orchestration.ledger.contract import Ledger
+    from medical_kg.orchestration.ledger.contract import Batch, Ledger
     from medical_kg.orchestration.telemetry.events import Event
 
 
@@ -57,20 +57,21 @@ class Totals:
             total.letters += event.dead_letters
         if isinstance(event, (InputPulled, BatchSettled)):
             # Asked again: other processes may be at work on the same submission.
-            total.opened, total.done = self._batches(event)
+            total.opened, total.done = _counted(self._ledger().batches(event.submission_id))
 
     def _before(self, event: BatchStarted) -> Total:
         ledger = self._ledger()
         batches = ledger.batches(event.submission_id)
         letters = sum(one.dead_letters for batch in batches for one in ledger.results(batch.id).values())
-        return Total(*self._batches(event), letters)
-
-    def _batches(self, event: Event) -> tuple[int, int]:
-        batches = self._ledger().batches(event.submission_id)
-        return len(batches), sum(batch.status == "completed" for batch in batches)
+        return Total(*_counted(batches), letters)
 
     def _pulled_before(self, event: InputPulled) -> int:
         ledger = self._ledger()
         others = [batch.id for batch in ledger.batches(event.submission_id) if batch.id != event.batch_id]
         found = [ledger.results(batch).get(event.stage) for batch in others]
         return sum(ref.items or 0 for record in found if record for ref in record.outputs.values())
+
+
+def _counted(batches: Sequence[Batch]) -> tuple[int, int]:
+    """Return how many there are, and how many are done."""
+    return len(batches), sum(batch.status == "completed" for batch in batches)

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,7 +15,10 @@ from medical_kg.cli.output import moment, plural
 from medical_kg.cli.state import Json, State, state_of
 from medical_kg.orchestration.contract.errors import UsageError
 
-app = typer.Typer(help="See where everything is kept, back it up and prune it.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from medical_kg.orchestration import Upgrade
+
+app = typer.Typer(help="See where everything is kept, back it up, prune and upgrade it.", no_args_is_help=True)
 
 
 @app.command("info")
@@ -55,6 +58,37 @@ def back_up(ctx: typer.Context, target: Target, *, json: Json = False) -> None:
         raise typer.Exit(1)
 
 
+@app.command("upgrade")
+def upgrade_workspace(
+    ctx: typer.Context,
+    *,
+    check: Annotated[bool, typer.Option("--check", help="Only look; exit code 1 when something is due.")] = False,
+    json: Json = False,
+) -> None:
+    """Bring ledger, index and graph to the schemas of this release, those of every tenant.
+
+    Whatever opens one of them does so too; this does all of them now, and tells.
+    """
+    from medical_kg.orchestration import upgrade
+
+    state = state_of(ctx, json=json)
+    parts = upgrade(state.workspace, dry_run=check)
+    due = [one for one in parts if one.is_due]
+    if state.json:
+        state.print_json([{**asdict(one), "due": one.is_due} for one in parts])
+    else:
+        said = "is due" if check else "done"
+        lines = [f"tenant {one.tenant}: {one.part} {one.found} to {one.version} {said}" for one in due]
+        state.print("\n".join(lines or [f"nothing is due: {_schemas(parts)}"]))
+    if check and due:
+        raise typer.Exit(1)
+
+
+def _schemas(parts: list[Upgrade]) -> str:
+    """Return the schemas of the parts in words."""
+    return ", ".join(dict.fromkeys(f"{one.part} {one.version}" for one in parts)) or "nothing is kept yet"
+
+
 OlderThan = Annotated[
     str | None,
     typer.Option(metavar="AGE", help="Prune what was finished longer ago than this: 30d, 12h, 2w.", show_default=False),
@@ -91,6 +125,7 @@ def prune_workspace(
         amount = getattr(done, name)
         state.print(f"  {name + ':':<14} {amount.number:,}, {plural(amount.size, 'byte')}")
     state.print(f"  {'dagster runs:':<14} {done.runs:,}")
+    state.print(f"  {'item results:':<14} {done.item_results:,}")
     if done.compacted is not None:
         state.print(f"databases are {plural(done.compacted, 'byte')} smaller")
     if done.submissions:

@@ -27,6 +27,9 @@ class CommandContext(Protocol):
     def workspace(self) -> WorkspaceView:
         """The workspace chosen by ``--workspace``; raises a clear error when there is none."""
 
+    def workspace_of(self, tenant: str) -> WorkspaceView:
+        """The chosen workspace as the stages of a tenant see it; raises a clear error when there is no such tenant."""
+
     @property
     def plugins(self) -> Plugins:
         """What is installed behind every door."""

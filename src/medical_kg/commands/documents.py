@@ -31,12 +31,13 @@ def show(
     ctx: typer.Context,
     ident: Annotated[str, typer.Argument(metavar="ID", help="The document's id or any identifier, e.g. pmid:123.")],
     store: Annotated[str, typer.Option(help="The store that holds the index.")] = "database",
+    tenant: Annotated[str, typer.Option(help="Whose index.")] = "default",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with the whole text.")] = False,  # noqa: FBT002  # typer's form of a flag
 ) -> None:
     """Show a document: title, identifiers, sections, where it came from, and how many chunks it has."""
     context = context_of(ctx)
     context.json = context.json or as_json
-    opened = context.plugins.get("medical_kg.stores", store)(context.workspace.database_url).index()
+    opened = context.plugins.get("medical_kg.stores", store)(context.workspace_of(tenant).database_url).index()
     with closing(opened) as index:
         document = find(index, ident)
         chunks = len(index.chunks(document.id))

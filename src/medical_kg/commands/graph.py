@@ -31,6 +31,7 @@ Limit = Annotated[int, typer.Option(min=1, help="At most this many.")]
 Depth = Annotated[int, typer.Option(min=1, max=10, help="How many hops to go.")]
 StoreName = Annotated[str, typer.Option("--store", help="The store that holds the graph.")]
 Out = Annotated[Path, typer.Option(dir_okay=False, help="The file to write.")]
+Tenant = Annotated[str, typer.Option(help="Whose graph.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -64,10 +65,11 @@ def show(
     *,
     limit: Limit = 50,
     store: StoreName = "database",
+    tenant: Tenant = "default",
     as_json: AsJson = False,
 ) -> None:
     """Show a node, its edges and the words that carry them."""
-    with _found(ctx, wanted, store, as_json=as_json) as (context, graph, node):
+    with _found(ctx, wanted, store, tenant, as_json=as_json) as (context, graph, node):
         edges = graph.edges(node.id, limit=limit)
         # The ends of a node's first edges are among its first neighbours: one question gives all their names.
         nodes, _ = graph.neighbors(node.id, depth=1, limit=limit)
@@ -87,10 +89,11 @@ def neighbors(
     depth: Depth = 1,
     limit: Limit = 50,
     store: StoreName = "database",
+    tenant: Tenant = "default",
     as_json: AsJson = False,
 ) -> None:
     """List the nodes around a node, nearest first."""
-    with _found(ctx, wanted, store, as_json=as_json) as (context, graph, node):
+    with _found(ctx, wanted, store, tenant, as_json=as_json) as (context, graph, node):
         nodes, edges = graph.neighbors(node.id, depth=depth, limit=limit)
     if context.json:
         dumped = {"nodes": [one.model_dump() for one in nodes], "edges": [edge.model_dump() for edge in edges]}
@@ -101,7 +104,7 @@ def neighbors(
 
 
 @app.command()
-def export(
+def export(  # noqa: PLR0913  # one argument per option
     ctx: typer.Context,
     wanted: Annotated[str, typer.Argument(metavar="[ID|TEXT]", help="Write what is around this node.")] = "",
     *,
@@ -111,6 +114,7 @@ def export(
     limit: Limit = 500,
     out: Annotated[Path | None, typer.Option(dir_okay=False, help="The file to write; without it, stdout.")] = None,
     store: StoreName = "database",
+    tenant: Tenant = "default",
 ) -> None:
     """Write a node with what is around it, or the whole graph, as a file for other programs.
 
@@ -122,10 +126,10 @@ def export(
         )
     writer = import_module(f"medical_kg.graphs.{WRITERS.get(form, form.value)}")
     if everything:
-        with closing(_graph(context_of(ctx), store)) as graph:
+        with closing(_graph(context_of(ctx), store, tenant)) as graph:
             _write(writer.lines(graph.everything()), out)
         return
-    with _found(ctx, wanted, store, as_json=False) as (_, graph, node):
+    with _found(ctx, wanted, store, tenant, as_json=False) as (_, graph, node):
         nodes, edges, _ = _around(graph, node, depth, limit)
         _write(writer.lines(chain([node], nodes, edges)), out)
 
@@ -139,6 +143,7 @@ def page(
     depth: Depth = 1,
     limit: Annotated[int, typer.Option(min=1, max=400, help="At most this many nodes around it.")] = 150,
     store: StoreName = "database",
+    tenant: Tenant = "default",
 ) -> None:
     """Write one HTML page of a node and what is around it: to pan, zoom, and read the sentences behind each edge.
 
@@ -146,7 +151,7 @@ def page(
     """
     from medical_kg.graphs.page import page as drawn
 
-    with _found(ctx, wanted, store, as_json=False) as (_, graph, node):
+    with _found(ctx, wanted, store, tenant, as_json=False) as (_, graph, node):
         nodes, edges, notice = _around(graph, node, depth, limit)
     _write([drawn(node, nodes, edges, notice=notice)], out)
     typer.echo(f"{out}: {node.name} and {len(nodes)} nodes around it", err=True)
@@ -190,17 +195,17 @@ def _write(lines: Iterable[str], out: Path | None) -> None:
 
 @contextmanager
 def _found(
-    ctx: typer.Context, wanted: str, store: str, *, as_json: bool
+    ctx: typer.Context, wanted: str, store: str, tenant: str, *, as_json: bool
 ) -> Iterator[tuple[CommandContext, GraphStore, Node]]:
     """Open the graph and give it with the node that is meant; the options are those all commands take."""
     context = context_of(ctx)
     context.json = context.json or as_json
-    with closing(_graph(context, store)) as graph:
+    with closing(_graph(context, store, tenant)) as graph:
         yield context, graph, _choose(graph, wanted)
 
 
-def _graph(context: CommandContext, store: str) -> GraphStore:
-    opened: GraphStore = context.plugins.get(DOOR, store)(context.workspace.database_url).graph()
+def _graph(context: CommandContext, store: str, tenant: str) -> GraphStore:
+    opened: GraphStore = context.plugins.get(DOOR, store)(context.workspace_of(tenant).database_url).graph()
     return opened
 
 

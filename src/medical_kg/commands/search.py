@@ -68,6 +68,7 @@ def search(  # noqa: PLR0913  # one argument per option
         typer.Option("--concept", metavar="ID", help="Only documents that speak of this; repeated: of all of them."),
     ] = None,
     store: Annotated[str, typer.Option(help="The store that holds the index.")] = "database",
+    tenant: Annotated[str, typer.Option(help="Whose index.")] = "default",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Find passages in the indexed documents.
@@ -79,7 +80,7 @@ def search(  # noqa: PLR0913  # one argument per option
     query = " ".join(text)
     if since is not None and until is not None and since > until:
         raise UsageError(f"--since {since} is after --until {until}: no year is between them")
-    made: Store = context.plugins.get("medical_kg.stores", store)(context.workspace.database_url)
+    made: Store = context.plugins.get("medical_kg.stores", store)(context.workspace_of(tenant).database_url)
     filters = Filters(
         sources=tuple(sources or ()),
         kinds=tuple(types or ()),

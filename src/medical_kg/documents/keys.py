@@ -10,8 +10,8 @@ from medical_kg.documents.records import (
     GraphReceipt,
     IndexReceipt,
     Payload,
-    RemovedRoot,
 )
+from medical_kg.orchestration.contract import REMOVED as REMOVED  # noqa: PLC0414  # one of the pack's keys too
 from medical_kg.orchestration.contract import StateKey, VectorLines
 
 PAYLOADS: StateKey[list[Payload]] = StateKey(
@@ -45,7 +45,4 @@ CLAIMS: StateKey[list[Claim]] = StateKey(
 )
 GRAPH_RECEIPT: StateKey[GraphReceipt] = StateKey(
     "graph_receipt", GraphReceipt, description="what the graph now holds for this batch"
-)
-REMOVED: StateKey[list[RemovedRoot]] = StateKey(
-    "removed", list[RemovedRoot], id="id", root="id", description="input records that are gone from the source"
 )

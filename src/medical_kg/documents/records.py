@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from medical_kg.documents.ir import Provenance, Record
+from medical_kg.orchestration.contract import RemovedRoot as RemovedRoot  # noqa: PLC0414  # flows with the others
 
 CONVERTED = "application/vnd.medical-kg.document+json"
 """Media type of a document in our own representation, as converters attach it to a signal."""
@@ -177,10 +178,3 @@ class GraphReceipt(Record):
     edges: int
     replaced: int = 0
     refused: int = 0
-
-
-class RemovedRoot(Record):
-    """An input record that is no longer in its source."""
-
-    id: str
-    reason: str = Field(default="absent from the last full sweep")

@@ -10,10 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 
 from medical_kg import ItemRejected
+from medical_kg.orchestration.contract.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from medical_kg import StageContext
     from medical_kg.documents.ir import Document
     from medical_kg.documents.records import Payload
 
@@ -84,6 +86,19 @@ class Format:
             ItemRejected: it cannot be read; the message names the payload, the place and what is wrong.
         """
         raise NotImplementedError
+
+
+def check_isolated(chosen: Format, ctx: StageContext) -> None:
+    """Refuse to let a stage of the engine's own process parse by a format that is ``native``.
+
+    Raises:
+        UsageError: it says how to give the stage a process of its own.
+    """
+    if chosen.native and not ctx.isolated:
+        raise UsageError(
+            f"stage {ctx.stage!r}: format {chosen.name!r} is read by native code, which a bad file may crash or hang; "
+            "run the stage in a worker process: add `environment: limited` to it"
+        )
 
 
 def file_id(name: str, number: int | None = None) -> str:

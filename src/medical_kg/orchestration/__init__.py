@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from medical_kg.orchestration.telemetry.events import Events
     from medical_kg.orchestration.traces.forget import Forgetting, forget, forgotten, remember
     from medical_kg.orchestration.traces.story import Story, trace
+    from medical_kg.orchestration.upgrading import Upgrade, upgrade
     from medical_kg.orchestration.workspace import Workspace
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "Registry",
     "Report",
     "Story",
+    "Upgrade",
     "Workspace",
     "backup",
     "cancel",
@@ -71,6 +73,7 @@ __all__ = [
     "signal",
     "submit",
     "trace",
+    "upgrade",
     "verify_plugins",
     "watch",
 ]
@@ -92,6 +95,7 @@ _HOMES = {
     "medical_kg.orchestration.telemetry.events": ("Events",),
     "medical_kg.orchestration.traces.forget": ("Forgetting", "forget", "forgotten", "remember"),
     "medical_kg.orchestration.traces.story": ("Story", "trace"),
+    "medical_kg.orchestration.upgrading": ("Upgrade", "upgrade"),
     "medical_kg.orchestration.workspace": ("Workspace",),
 }
 

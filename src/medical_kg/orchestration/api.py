@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from medical_kg.orchestration.contract import Attachment, Signal
 from medical_kg.orchestration.crew import Dispatcher, EngineName, hire, make_engine
 from medical_kg.orchestration.ledger.contract import UNFINISHED, Batch, StageRecord, Submission
+from medical_kg.orchestration.ledger.sweeps import Sweep
 from medical_kg.orchestration.recovery import open_replays, reopen, wake_edited
 from medical_kg.orchestration.runner import drain, plan_to_run
-from medical_kg.orchestration.submissions import open_submission, this_actor
+from medical_kg.orchestration.submissions import open_submission, reopen_failed, this_actor
 from medical_kg.orchestration.triggers import start_triggered
 
 if TYPE_CHECKING:
@@ -37,12 +38,13 @@ class StageTotals:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How a submission stands."""
+    """How a submission stands; ``sweep`` is what was found of its input, as far as it has been pulled."""
 
     submission: Submission
     batches: tuple[Batch, ...]
     stages: tuple[StageTotals, ...]
     errors: tuple[str, ...]
+    sweep: Sweep | None = None
 
     @property
     def dead_letters(self) -> int:
@@ -57,6 +59,8 @@ def submit(  # noqa: PLR0913  # one argument per choice
     input: str | Path | None = None,  # noqa: A002  # the word of the command line and of ctx.input
     limit: int | None = None,
     overrides: Mapping[str, Any] | None = None,
+    full_refresh: bool = False,
+    max_removed: int | str | None = None,
     tenant: str = "default",
     engine: EngineName = "dagster",
     events: Events | None = None,
@@ -64,7 +68,8 @@ def submit(  # noqa: PLR0913  # one argument per choice
 ) -> Report:
     """Run a pipeline over an input until nothing is left that can be done now, and report how it stands.
 
-    An unfinished submission of the same tenant, pipeline, input and overrides is resumed, its failed batches too.
+    An unfinished submission of the same tenant, pipeline, input and overrides is resumed, its failed batches too. Of an
+    input that was finished before, only what is new or changed is processed, and what is gone from it is removed.
 
     Args:
         workspace: where everything is kept.
@@ -72,6 +77,8 @@ def submit(  # noqa: PLR0913  # one argument per choice
         input: what to process; a path is made absolute.
         limit: take at most so many input records.
         overrides: config changes, ``"stage.field"`` to value.
+        full_refresh: process unchanged records as well.
+        max_removed: how many records may be removed at once, in place of the pipeline's ``max_removed_items``.
         tenant: whose submission it is.
         engine: ``dagster`` (its history is in Dagster's UI) or ``plain``.
         events: told what happens.
@@ -81,9 +88,18 @@ def submit(  # noqa: PLR0913  # one argument per choice
     Raises:
         PipelineNotFound: no pipeline has this name.
         PipelineInvalid: the file has problems; nothing was changed.
-        InputError: the input is an empty text.
+        InputError: the input is an empty text, or ``max_removed`` neither a number nor a percentage.
     """
-    submission = open_submission(workspace, pipeline, input=input, limit=limit, overrides=overrides, tenant=tenant)
+    submission = open_submission(
+        workspace,
+        pipeline,
+        input=input,
+        limit=limit,
+        overrides=overrides,
+        full_refresh=full_refresh,
+        max_removed=max_removed,
+        tenant=tenant,
+    )
     return resume(workspace, submission.id, engine=engine, events=events, workers=workers)
 
 
@@ -189,13 +205,6 @@ def run_ready(
     return report(workspace, submission_id)
 
 
-def reopen_failed(workspace: Workspace, submission_id: str) -> None:
-    """Make the failed batches of a submission ready again."""
-    for batch in workspace.ledger.batches(submission_id):
-        if batch.status == "failed":
-            workspace.ledger.reopen(batch.id, this_actor())
-
-
 def _drain_by_many(
     workspace: Workspace, submission_id: str, workers: int, engine: EngineName, events: Events | None
 ) -> None:
@@ -218,7 +227,8 @@ def signal(
 ) -> Submission:
     """Tell a signal to a submission, or to one batch of it; waiting batches whose condition now holds become ready.
 
-    One that has completed takes files only, for a replay. Each pipeline that the signal triggers gets a submission (``ledger.started_by``), which is not run here.
+    One that has completed takes files only, for a replay. Each pipeline that the signal triggers gets a submission
+    (``ledger.started_by``), which is not run here.
 
     Raises:
         RecordNotFound: there is no such submission or batch.
@@ -251,7 +261,19 @@ def report(workspace: Workspace, submission_id: str) -> Report:
         for record in found.values()
         if record.error
     )
-    return Report(submission, batches, totals, errors)
+    sweeps = [record.sweep for found in results for record in found.values() if record.sweep]
+    return Report(submission, batches, totals, errors, _swept(sweeps) if sweeps else None)
+
+
+def _swept(found: Sequence[Sweep]) -> Sweep:
+    return Sweep(
+        unchanged=sum(one.unchanged for one in found),
+        changed=sum(one.changed for one in found),
+        removed=sum(one.removed for one in found),
+        withheld=sum(one.withheld for one in found),
+        reason="; ".join(one.reason for one in found if one.reason),
+        pages=sum(one.pages for one in found),
+    )
 
 
 def _total(records: Sequence[StageRecord], dead_letters: int) -> StageTotals:

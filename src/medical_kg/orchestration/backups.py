@@ -21,13 +21,13 @@ from medical_kg.orchestration.checkpoints import CheckpointStore
 from medical_kg.orchestration.contract.database import BUSY_TIMEOUT_SECONDS
 from medical_kg.orchestration.contract.errors import StorageError, UsageError
 from medical_kg.orchestration.services import FileArea
+from medical_kg.orchestration.tenants import DATABASE, FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from medical_kg.orchestration.workspace import Workspace
 
-DATABASE = "medical-kg.db"
 ARCHIVES = {".tar": "w", ".tar.gz": "w:gz", ".tgz": "w:gz"}
 """How tarfile writes a backup into one file, by the ending of its name; any other name is a folder's."""
 
@@ -51,7 +51,7 @@ class Backup:
 
 
 def backup(workspace: Workspace, target: Path) -> Backup:
-    """Copy database, checkpoints, files and pipelines; the copy is a workspace itself. Runs beside it go on.
+    """Copy databases, checkpoints, files and pipelines; the copy is a workspace itself. Runs beside it go on.
 
     Every checkpoint and file is checked against its digest, and the copied database is checked whole. The target appears
     when the backup is complete, or not at all. Settings, pipelines that lie elsewhere and Dagster's history are left out.
@@ -126,6 +126,11 @@ def _pack(folder: Path, packed: Path, mode: Any) -> None:
 def _fill(workspace: Workspace, source: Path, folder: Path, target: Path) -> Backup:
     database = folder / DATABASE
     _copy_database(source, database)
+    # After the ledger: what it says was kept, they have.
+    for path in sorted((workspace.root / FOLDER).glob(f"*/{DATABASE}")):
+        own = folder / FOLDER / path.parent.name
+        own.mkdir(parents=True)
+        _copy_database(path, own / DATABASE)
     checkpoints, absent, damaged = _copy_checkpoints(workspace.checkpoints, _mentioned(database), folder)
     files, damaged_files = _copy_files(workspace.root / "files", folder / "files")
     if (workspace.root / "pipelines").is_dir():

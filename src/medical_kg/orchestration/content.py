@@ -84,7 +84,7 @@ def leftovers(root: Path, *, touched_before: float) -> Iterator[tuple[Path, int]
         StorageError: the folder cannot be read.
     """
     with _reading(root):
-        for path in sorted((*root.glob(".*"), *root.glob("[0-9a-f][0-9a-f]/.*"))):
+        for path in unfinished(root):
             with suppress(FileNotFoundError):
                 found = path.stat()
                 if path.is_file() and found.st_mtime < min(touched_before, time.time() - FRESH_SECONDS):

@@ -18,6 +18,7 @@ from medical_kg.orchestration.pipeline.load import LoadFailed, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
     from typing import Any
 
     from medical_kg.orchestration.contract.errors import MedicalKGError
@@ -29,6 +30,20 @@ logger = logging.getLogger(__name__)
 
 CHANGED = "pipeline changed"
 """The word of the history for a submission that goes on with a changed file."""
+
+
+def load_in(
+    workspace: Workspace, pipeline: str | Path, *, overrides: Mapping[str, Any] | None = None, text: str | None = None
+) -> Plan:
+    """Find a pipeline among those of a workspace, check it and return its plan; otherwise as ``load_plan``."""
+    return load_plan(
+        pipeline,
+        installation=workspace.installation,
+        folders=workspace.pipeline_folders,
+        environments=workspace.environments,
+        overrides=overrides,
+        text=text,
+    )
 
 
 def find_plan(workspace: Workspace, submission: Submission) -> tuple[Plan, MedicalKGError | None]:
@@ -51,6 +66,17 @@ def find_plan(workspace: Workspace, submission: Submission) -> tuple[Plan, Medic
             # What it needs besides is no longer there, e.g. a plugin: the current file's problems say so too.
             logger.debug("the version of %s that was kept does not pass either", submission.pipeline_path)
         raise
+
+
+def last_good(workspace: Workspace, path: Path) -> tuple[Plan, str] | None:
+    """Return the last version of a pipeline's file with which a submission went on, if it passes the check, and its text."""
+    for text in workspace.ledger.pipeline_texts(str(path.absolute())):
+        try:
+            plan = load_in(workspace, path, text=text)
+        except PipelineInvalid:
+            continue
+        return plan, text
+    return None
 
 
 def plan_of(workspace: Workspace, submission_id: str) -> Plan:
@@ -102,11 +128,4 @@ def _kept(workspace: Workspace, submission: Submission) -> HistoryEntry | None:
 
 
 def _load(workspace: Workspace, submission: Submission, text: str | None = None) -> Plan:
-    return load_plan(
-        submission.pipeline_path,
-        installation=workspace.installation,
-        folders=workspace.pipeline_folders,
-        environments=workspace.environments,
-        overrides=submission.overrides,
-        text=text,
-    )
+    return load_in(workspace, submission.pipeline_path, overrides=submission.overrides, text=text)

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medical_kg.orchestration import content
-from medical_kg.orchestration.contract.database import BUSY_TIMEOUT_SECONDS, open_engine, reading
+from medical_kg.orchestration.contract.database import BUSY_TIMEOUT_SECONDS, opened, reading
 from medical_kg.orchestration.contract.errors import StorageError
 from medical_kg.orchestration.ledger.contract import Note
 from medical_kg.orchestration.ledger.history import PRUNED
 from medical_kg.orchestration.services import FileArea
 from medical_kg.orchestration.submissions import this_actor
+from medical_kg.orchestration.tenants import database_urls
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -56,6 +57,7 @@ class Pruned:
         leftovers: unfinished files of processes that were killed.
         runs: Dagster runs with their events.
         submissions: those whose stored results went, in whole or in part.
+        item_results: kept results of single items that no stage has used since.
         compacted: bytes that the databases gave back to the disk; None where that was not asked for.
     """
 
@@ -67,6 +69,7 @@ class Pruned:
     runs: int
     submissions: tuple[str, ...]
     compacted: int | None = None
+    item_results: int = 0
 
 
 def prune(
@@ -98,6 +101,7 @@ def prune(
         files = [one for one in files if work.discard_file(one)]
         for path, _ in leftovers:
             path.unlink(missing_ok=True)
+    item_results = workspace.ledger.drop_unused(before, dry_run=dry_run)
     runs = _prune_history(workspace, before, work.holdings.live, dry_run=dry_run)
     wants_compact = settings.compact if compact is None else compact
     return Pruned(
@@ -109,6 +113,7 @@ def prune(
         runs=runs,
         submissions=tuple(submissions),
         compacted=_compact(workspace) if wants_compact and not dry_run else None,
+        item_results=item_results,
     )
 
 
@@ -189,15 +194,12 @@ def _mentioned_in_tables(workspace: Workspace) -> Iterator[str]:
     """Yield the texts in which the tables beside the ledger's mention a stored file."""
     from sqlalchemy import column, select, table
 
-    engine = open_engine(workspace.database_url)
-    try:
-        with reading(engine) as connection:
+    for url in database_urls(workspace):
+        with opened(url) as engine, reading(engine) as connection:
             for name, text in _text_columns(connection):
                 words: ColumnClause[str] = column(text)
                 query = select(words).select_from(table(name)).where(words.contains("file-area:"))
                 yield from connection.execute(query).scalars()
-    finally:
-        engine.dispose()
 
 
 def _text_columns(connection: Connection) -> Iterator[tuple[str, str]]:
@@ -223,11 +225,9 @@ def _compact(workspace: Workspace) -> int:
     """Give the free room in SQLite's files back to the disk; a server looks after its own."""
     from sqlalchemy import make_url
 
-    url = make_url(workspace.database_url)
-    paths = sorted((workspace.root / "dagster").rglob("*.db"))
-    if url.get_backend_name() == "sqlite":
-        paths = [Path(url.database or ""), *paths]
-    return sum(map(_vacuum, paths))
+    urls = map(make_url, database_urls(workspace))
+    own = [Path(url.database or "") for url in urls if url.get_backend_name() == "sqlite"]
+    return sum(map(_vacuum, (*own, *sorted((workspace.root / "dagster").rglob("*.db")))))
 
 
 def _vacuum(path: Path) -> int:

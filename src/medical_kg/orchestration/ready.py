@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from medical_kg.orchestration.api import Report, reopen_failed, report
+from medical_kg.orchestration.api import Report, report
 from medical_kg.orchestration.contract.errors import UsageError
 from medical_kg.orchestration.crew import Dispatcher, EngineName, hire
+from medical_kg.orchestration.submissions import reopen_failed
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.telemetry.events import Events

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from medical_kg.orchestration.contract.errors import IllegalTransition, RecordNotFound
 from medical_kg.orchestration.execution.fingerprint import fingerprint_of
-from medical_kg.orchestration.execution.narrowing import digests, taken_over
+from medical_kg.orchestration.execution.inputs import digests, outputs_of
+from medical_kg.orchestration.execution.narrowing import taken_over
 from medical_kg.orchestration.ledger.contract import DeadLetter, Replay
+from medical_kg.orchestration.ledger.records import input_record
 from medical_kg.orchestration.runner import plan_to_run
 from medical_kg.orchestration.submissions import this_actor
 
@@ -48,10 +50,9 @@ def _edited_wait(plan: Plan, results: Mapping[str, StageRecord]) -> str | None:
         former = results.get(planned.name)
         if former is None or former.status != "waiting":
             continue
-        inputs = (writer for binding in planned.bindings for writer in binding.writers)
         if (
-            not all(name in results for name in inputs)
-            or fingerprint_of(planned, digests(planned, results))[0] != former.fingerprint
+            not all(name in results for name in planned.writers)
+            or fingerprint_of(planned, digests(plan, planned, outputs_of(results)))[0] != former.fingerprint
         ):
             return planned.name
     return None
@@ -119,7 +120,7 @@ def _replay(workspace: Workspace, plan: Plan, letters: list[DeadLetter], *, from
     names = [stage.name for stage in plan.stages]
     if first.stage not in names:
         raise RecordNotFound(f"stage of pipeline {plan.name}", first.stage, names)
-    roots = {one.root or one.item_id for one in letters}
+    roots = {input_record(one) for one in letters}
     begin = plan.stream.name if from_input and plan.stream else first.stage
     rootless = any(one.root is None for one in letters)
     results = workspace.ledger.results(first.batch_id)

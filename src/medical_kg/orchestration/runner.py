@@ -20,9 +20,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from medical_kg.orchestration.contract.errors import BatchHeld, LedgerError, MedicalKGError
 from medical_kg.orchestration.execution import BatchRun, Instances, Outcome, execute_stage
+from medical_kg.orchestration.execution.pulling import settled_fingerprint
 from medical_kg.orchestration.lock import check_plan
 from medical_kg.orchestration.planning import find_plan, follow_file
 from medical_kg.orchestration.telemetry.events import BatchSettled, BatchStarted, Events
+from medical_kg.orchestration.tenants import provide
 from medical_kg.orchestration.triggers import start_triggered
 from medical_kg.orchestration.workspace import LEASE_SECONDS
 
@@ -171,9 +173,12 @@ def run_batch(
 
 def make_run(workspace: Workspace, plan: Plan, batch: Batch, events: Events, instances: Instances) -> BatchRun:
     """Return the run of a claimed batch in this process."""
+    submission = workspace.ledger.submission(batch.submission_id)
+    # Also where it was opened before tenants had places, or the workspace was moved since.
+    provide(workspace, submission.tenant)
     return BatchRun(
         plan=plan,
-        submission=workspace.ledger.submission(batch.submission_id),
+        submission=submission,
         batch=batch,
         ledger=workspace.ledger,
         checkpoints=workspace.checkpoints,
@@ -201,7 +206,9 @@ def start(run: BatchRun) -> None:
 
 def settle(run: BatchRun) -> Batch:
     """Settle the batch after its stages, and tell how it stands."""
-    batch = run.ledger.settle(run.batch.id, run.batch.generation, [stage.name for stage in run.plan.stages])
+    stages = [stage.name for stage in run.plan.stages]
+    mark = settled_fingerprint(run.plan, run.ledger.results(run.batch.id))
+    batch = run.ledger.settle(run.batch.id, run.batch.generation, stages, fingerprint=mark)
     settled = BatchSettled(
         submission_id=run.submission.id,
         batch_id=batch.id,

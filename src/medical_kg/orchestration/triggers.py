@@ -11,9 +11,8 @@ from pydantic import BaseModel, ValidationError
 
 from medical_kg.orchestration.contract import Clause, Condition
 from medical_kg.orchestration.contract.errors import MedicalKGError, RecordNotFound
-from medical_kg.orchestration.ledger.records import key_of
+from medical_kg.orchestration.ledger.records import ident_of, key_of
 from medical_kg.orchestration.ledger.requests import Origin
-from medical_kg.orchestration.pipeline import load
 from medical_kg.orchestration.pipeline.catalog import Catalog
 from medical_kg.orchestration.pipeline.spec import TriggerSpec
 from medical_kg.orchestration.submissions import open_submission
@@ -68,11 +67,7 @@ def triggered_by(workspace: Workspace, signal: Signal) -> Iterator[Triggered]:
     """Give the pipelines that ask for this signal with this value; a file that cannot be read asks for none."""
     for entry in Catalog(workspace.pipeline_folders).entries():
         try:
-            value = load.load(entry.path)[1].value
-        except load.LoadFailed:
-            continue
-        try:
-            asking = _Asking.model_validate(value)
+            asking = _Asking.model_validate(entry.value())
         except ValidationError:
             continue
         if any(_asks(one, signal) for one in asking.triggers):
@@ -110,13 +105,12 @@ def _line(ledger: Ledger, submission: Submission) -> Iterator[str]:
 
 def _open(workspace: Workspace, found: Triggered, origin: Origin) -> Submission:
     tenant = workspace.ledger.submission(origin.submission).tenant
-    ident = key_of([tenant, found.pipeline, origin.submission, origin.batch, origin.fact])
     opened = open_submission(
         workspace,
         str(found.path),
         tenant=tenant,
         actor=origin.told.actor,
-        ident=f"s{ident[:FACT_LENGTH]}",
+        ident=ident_of([tenant, found.pipeline, origin.submission, origin.batch, origin.fact]),
         origin=origin,
     )
     logger.info("signal %s started submission %s of pipeline %s", origin.signal, opened.id, found.pipeline)

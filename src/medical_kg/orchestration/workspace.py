@@ -22,10 +22,11 @@ from medical_kg.orchestration.contract.model import Model
 from medical_kg.orchestration.discovery import SETTINGS_FILE
 from medical_kg.orchestration.isolation import Environment, Environments
 from medical_kg.orchestration.registry import Installation, PluginSettings
+from medical_kg.orchestration.tenants import existing, sqlite_in, view_of
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.checkpoints import CheckpointStore
-    from medical_kg.orchestration.contract import Clock, Files, Http
+    from medical_kg.orchestration.contract import Clock, Files, Http, WorkspaceView
     from medical_kg.orchestration.execution import BatchRun
     from medical_kg.orchestration.ledger.contract import Ledger
     from medical_kg.orchestration.pipeline.plan import PlannedStage
@@ -158,11 +159,11 @@ class Workspace:
     @property
     def database_url(self) -> str:
         """The database of ledger, index and graph."""
-        url = self._settings.workspace.database_url or f"sqlite:///{_in_url(self.root)}/medical-kg.db"
+        url = self._settings.workspace.database_url or sqlite_in(self.root)
         path = url.removeprefix("sqlite:///")
         # From the working directory, as SQLAlchemy takes it, each place would have a database of its own.
         is_relative = path != url and path and not path.startswith(("/", ":memory:", "file:"))
-        return f"sqlite:///{_in_url(self._beside_settings(Path()))}/{path}" if is_relative else url
+        return sqlite_in(self._beside_settings(Path()), path) if is_relative else url
 
     @property
     def lease_seconds(self) -> float:
@@ -223,9 +224,17 @@ class Workspace:
             "files": lambda: self.files,
             "http": lambda: self.http,
             "plugins": lambda: self.installation,
-            "workspace": lambda: self,
+            "workspace": lambda: self.of_tenant(run.submission.tenant),
         }
         return {name: makers[name]() for name in planned.type.metadata.needs}
+
+    def of_tenant(self, tenant: str, *, known: bool = False) -> WorkspaceView:
+        """Return the workspace as the stages of a tenant see it; ``known`` asks for one that has run something.
+
+        Raises:
+            InputError: there is no such tenant.
+        """
+        return existing(self, tenant) if known else view_of(self, tenant)
 
     def close(self) -> None:
         """Let go of the ledger's database and of idle workers."""
@@ -255,11 +264,6 @@ def _in_utf8(path: Path) -> Path:
         msg = f"the workspace's path {said} is not UTF-8 here; choose another, or set the variable PYTHONUTF8=1"
         raise SettingsError(msg) from error
     return path
-
-
-def _in_url(folder: Path) -> str:
-    """Return a folder as it stands in a URL, where these characters have a meaning."""
-    return str(folder).replace("%", "%25").replace("?", "%3F")
 
 
 def read_settings(root: Path) -> tuple[Path | None, Settings]:

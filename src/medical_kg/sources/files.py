@@ -138,7 +138,8 @@ class FilesSource(Source):
             raise InputError(self._nothing(ctx, top, rejected))
         if repeated:
             ctx.logger.info("%d records were repeated in this batch; the last of each counts", repeated)
-        return Page(list(payloads.values()), self._leave(ctx, top, reading, place, most), rejected)
+        following = self._leave(ctx, top, reading, place, most)
+        return Page(list(payloads.values()), following, rejected, complete=following is None and reading.ended)
 
     def close(self) -> None:
         """Stop reading."""

@@ -69,7 +69,7 @@ class AttachedFilesStage(Stage[AttachedFilesConfig]):
                 rejected.append(found)
             else:
                 files.setdefault(found.id, found)
-        return Page(list(files.values()), None, rejected)
+        return Page(list(files.values()), None, rejected, process_all=True)
 
 
 def _file(ctx: StageContext, attachment: Attachment) -> DownloadedFile | Rejected:

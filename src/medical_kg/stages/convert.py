@@ -11,8 +11,7 @@ from medical_kg import ItemRejected, Model, PluginName, Stage, StageContext, Sta
 from medical_kg.documents.ir import Provenance
 from medical_kg.documents.keys import DOCUMENTS, FILES
 from medical_kg.documents.records import Payload
-from medical_kg.formats.contract import DOOR
-from medical_kg.orchestration.contract.errors import UsageError
+from medical_kg.formats.contract import DOOR, check_isolated
 
 if TYPE_CHECKING:
     from medical_kg.documents.ir import Document
@@ -48,11 +47,7 @@ class ConvertStage(Stage[ConvertConfig]):
             UsageError: the format is native, and the stage has no environment.
         """
         self._format: Format = ctx.plugins.get(DOOR, self.config.format)()
-        if self._format.native and not ctx.isolated:
-            raise UsageError(
-                f"stage {ctx.stage!r}: format {self._format.name!r} is read by native code, which a bad file may crash or "
-                "hang; run the stage in a worker process: add `environment: limited` to it"
-            )
+        check_isolated(self._format, ctx)
 
     def process(self, ctx: StageContext, item: DownloadedFile, **reads: Any) -> Document:
         """Return the file's document.

@@ -11,8 +11,7 @@ from medical_kg import ItemRejected, Model, Stage, StageContext, StageMetadata, 
 from medical_kg.documents.ir import Document
 from medical_kg.documents.keys import DOCUMENTS, FILES, PAYLOADS
 from medical_kg.documents.records import CONVERTED
-from medical_kg.formats.contract import DOOR
-from medical_kg.orchestration.contract.errors import UsageError
+from medical_kg.formats.contract import DOOR, check_isolated
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -80,11 +79,7 @@ class ParseStage(Stage[ParseConfig]):
                 "why, and a replay reads it when it has"
             )
         chosen = self._format(ctx, item)
-        if chosen.native and not ctx.isolated:
-            raise UsageError(
-                f"stage {ctx.stage!r}: format {chosen.name!r} is read by native code, which a bad file may crash or hang; "
-                "run the stage in a worker process: add `environment: limited` to it"
-            )
+        check_isolated(chosen, ctx)
         return chosen.parse(item)
 
     def _look(

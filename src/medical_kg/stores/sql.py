@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import Column, Integer, Table, TypeDecorator, delete, select
 
-from medical_kg.orchestration.contract.database import WORDS, insert, open_engine, take_turn
-from medical_kg.stores.sql_schema import METADATA, Schema, bring_up_to_date
+from medical_kg.orchestration.contract.database import WORDS, in_groups, insert, open_engine, take_turn
+from medical_kg.stores.sql_schema import METADATA, Schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sqlalchemy import Connection, Dialect, Engine
-
-T = TypeVar("T")
-
-GROUP = 500
-"""How many values one IN (…) takes; SQLite allows 32,766 bound values in one statement."""
 
 
 class Kept(TypeDecorator[str]):
@@ -62,23 +57,11 @@ def open_tables(url: str, schema: Schema) -> Engine:
     """
     engine = open_engine(url)
     try:
-        bring_up_to_date(engine, schema)
+        schema.bring_up_to_date(engine)
     except BaseException:
         engine.dispose()
         raise
     return engine
-
-
-def in_groups(values: Iterable[T], size: int = GROUP) -> Iterator[list[T]]:
-    """Yield the values in lists of at most ``size``, in order."""
-    group: list[T] = []
-    for value in values:
-        group.append(value)
-        if len(group) == size:
-            yield group
-            group = []
-    if group:
-        yield group
 
 
 def claim_roots(connection: Connection, half: str, roots: Iterable[str], version: int) -> Claim:

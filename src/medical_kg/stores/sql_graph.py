@@ -14,7 +14,7 @@ from sqlalchemy import Integer, Table, and_, case, delete, func, literal, or_, s
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from medical_kg.orchestration.contract.database import reading, writing
+from medical_kg.orchestration.contract.database import in_groups, reading, writing
 from medical_kg.orchestration.contract.errors import ContractError
 from medical_kg.stores.contract import Edge, Node, Removed, Written
 from medical_kg.stores.graph_rows import (
@@ -24,7 +24,7 @@ from medical_kg.stores.graph_rows import (
     statement_rows,
     words,
 )
-from medical_kg.stores.sql import claim_roots, drop_version, in_groups, open_tables
+from medical_kg.stores.sql import claim_roots, drop_version, open_tables
 from medical_kg.stores.sql_graph_nodes import insert_rows, refresh_nodes
 from medical_kg.stores.sql_graph_schema import GRAPH
 from medical_kg.stores.sql_graph_tables import EDGES, HALF, IDENTIFIERS, NODES, SAME, STATEMENTS

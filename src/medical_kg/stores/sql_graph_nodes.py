@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, func, insert, select
 
+from medical_kg.orchestration.contract.database import in_groups
 from medical_kg.stores.graph_rows import Variant, identifier_rows, merged_node
 from medical_kg.stores.graph_works import work_identifiers, works
-from medical_kg.stores.sql import in_groups
 from medical_kg.stores.sql_graph_tables import IDENTIFIERS, NODES, SAME, STATEMENTS, WORKS
 
 if TYPE_CHECKING:

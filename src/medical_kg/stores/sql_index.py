@@ -17,9 +17,9 @@ from sqlalchemy import func, select
 from medical_kg import InputError
 from medical_kg.documents.ir import Document
 from medical_kg.documents.records import Chunk
-from medical_kg.orchestration.contract.database import reading, writing
+from medical_kg.orchestration.contract.database import in_groups, reading, writing
 from medical_kg.stores.contract import EVERYTHING, EmbedderMismatch, Filters, Hit, Removed, Written
-from medical_kg.stores.sql import claim_roots, drop_version, in_groups, keep_digests, open_tables
+from medical_kg.stores.sql import claim_roots, drop_version, keep_digests, open_tables
 from medical_kg.stores.sql_index_filters import allowed
 from medical_kg.stores.sql_index_matches import matches
 from medical_kg.stores.sql_index_rows import RootRows, by_root

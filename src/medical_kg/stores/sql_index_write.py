@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Integer, cast, delete, func, insert, select, update
 
 from medical_kg.documents.records import EmbedderIdentity
+from medical_kg.orchestration.contract.database import in_groups
 from medical_kg.stores.contract import EmbedderMismatch
-from medical_kg.stores.sql import in_groups
 from medical_kg.stores.sql_index_rows import vector_bytes
 from medical_kg.stores.sql_index_tables import CHUNKS, DOCUMENTS, IDENTIFIERS, META, VECTORS, chunk_key, filtered_by
 from medical_kg.stores.sql_index_words import full_text

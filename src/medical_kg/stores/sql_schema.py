@@ -43,39 +43,39 @@ class Schema:
     tables: MetaData
     steps: Mapping[int, Callable[[Connection], None]] = field(default_factory=dict)
 
+    def found(self, engine: Engine) -> int | None:
+        """Return the version of the tables in a database; None where it has none."""
+        with reading(engine) as connection:
+            return self._found(connection)
 
-def bring_up_to_date(engine: Engine, schema: Schema) -> None:
-    """Make the tables of a half, or change them to this release's; two processes may do so at once.
+    def bring_up_to_date(self, engine: Engine) -> None:
+        """Make the tables of a half, or change them to this release's; two processes may do so at once.
 
-    Raises:
-        SchemaTooNew: a newer release wrote them.
-    """
-    with reading(engine) as connection:
-        found = version_of(connection, schema)
-    if found is not None and found > schema.version:
-        raise SchemaTooNew(shown(engine.url), f"{schema.half} {found}", f"{schema.half} {schema.version}")
-    if found != schema.version:
-        with writing(engine) as connection:
-            take_turn(connection, "store tables")
-            _upgrade(connection, schema, version_of(connection, schema))
+        Raises:
+            SchemaTooNew: a newer release wrote them.
+        """
+        found = self.found(engine)
+        if found is not None and found > self.version:
+            raise SchemaTooNew(shown(engine.url), f"{self.half} {found}", f"{self.half} {self.version}")
+        if found != self.version:
+            with writing(engine) as connection:
+                take_turn(connection, "store tables")
+                self._upgrade(connection, self._found(connection))
 
+    def _found(self, connection: Connection) -> int | None:
+        known = set(inspect(connection).get_table_names())
+        if SCHEMAS.name in known:
+            query = select(SCHEMAS.c.version).where(SCHEMAS.c.half == self.half)
+            found: int | None = connection.execute(query).scalar()
+            if found is not None:
+                return found
+        return 1 if known & set(self.tables.tables) else None
 
-def version_of(connection: Connection, schema: Schema) -> int | None:
-    """Return the version of a half's tables in a database; None where it has none."""
-    known = set(inspect(connection).get_table_names())
-    if SCHEMAS.name in known:
-        query = select(SCHEMAS.c.version).where(SCHEMAS.c.half == schema.half)
-        found: int | None = connection.execute(query).scalar()
-        if found is not None:
-            return found
-    return 1 if known & set(schema.tables.tables) else None
-
-
-def _upgrade(connection: Connection, schema: Schema, found: int | None) -> None:
-    METADATA.create_all(connection)
-    schema.tables.create_all(connection)
-    for version in range(schema.version if found is None else found, schema.version):
-        schema.steps[version + 1](connection)
-    upsert = insert(SCHEMAS)
-    upsert = upsert.on_conflict_do_update(index_elements=["half"], set_={"version": upsert.excluded.version})
-    connection.execute(upsert, {"half": schema.half, "version": schema.version})
+    def _upgrade(self, connection: Connection, found: int | None) -> None:
+        METADATA.create_all(connection)
+        self.tables.create_all(connection)
+        for version in range(self.version if found is None else found, self.version):
+            self.steps[version + 1](connection)
+        upsert = insert(SCHEMAS)
+        upsert = upsert.on_conflict_do_update(index_elements=["half"], set_={"version": upsert.excluded.version})
+        connection.execute(upsert, {"half": self.half, "version": self.version})

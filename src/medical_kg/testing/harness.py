@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,8 @@ class StageRun:
     """What came of the run.
 
     ``output`` is by key name and refuses keys the stage does not write; ``dead_letters`` are the items that failed;
-    ``retries`` the errors that were retried; ``cursor`` where a stream goes on; ``waiting`` what it waits for, if it
-    does.
+    ``retries`` the errors that were retried; ``waiting`` what it waits for, if it does; ``cursor`` where a stream goes on,
+    ``complete`` and ``process_all`` what else its page says.
     """
 
     output: StateView
@@ -42,6 +42,8 @@ class StageRun:
     retries: tuple[BaseException, ...] = ()
     waiting: Waiting | None = None
     cursor: str | None = None
+    complete: bool = False
+    process_all: bool = False
 
 
 @dataclass(slots=True)
@@ -83,7 +85,8 @@ class OpenStage:
         metadata = self.stage.metadata
         output = StateView(f"stage type {metadata.stage_type!r}", metadata.writes, called.output)
         counts = {} if called.waiting else count(metadata, called.output)
-        return StageRun(output, counts, tuple(called.failures), tuple(self._retries), called.waiting, called.cursor)
+        found = StageRun(output, counts, tuple(called.failures), tuple(self._retries), called.waiting, called.cursor)
+        return replace(found, complete=called.complete, process_all=called.process_all)
 
 
 @contextmanager

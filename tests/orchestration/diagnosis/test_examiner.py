@@ -69,10 +69,12 @@ def test_it_answers_line_by_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_a_program_that_does_not_start_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When Python itself cannot start, the error says how its process ended."""
+    # More than a pipe holds: it ends while it is still being told what to do.
+    monkeypatch.setattr(sys, "path", [*sys.path, "/nowhere" * 20_000])
+    monkeypatch.setenv("PYTHONHOME", str(tmp_path))
     with importable(tmp_path):
         module(tmp_path, "thing", "Thing = 1\n")
         distribution(tmp_path, "dist", {"thing": "thing:Thing"}, door=SOURCES)
         installation = Installation(path=[str(tmp_path)])
-        monkeypatch.setenv("PYTHONHOME", str(tmp_path))
         with pytest.raises(PluginError, match="did not start; it ended the process with exit code 1"):
             examining.examine_all(installation, installation.door(SOURCES).claims(), 30)

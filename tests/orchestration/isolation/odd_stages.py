@@ -142,7 +142,7 @@ class Feed(_Odd):
 
 
 class Shout(_Odd):
-    metadata = metadata("odd-shout", reads=(WORDS,), writes=(UPPER,), mode="item")
+    metadata = metadata("odd-shout", reads=(WORDS,), writes=(UPPER,), mode="item", cacheable=True)
 
     def process(self, ctx: StageContext, item: Word, **reads: Any) -> Word:
         do(self.config, item.id)
@@ -151,7 +151,7 @@ class Shout(_Odd):
 
 
 class Chorus(_Odd):
-    metadata = metadata("odd-chorus", reads=(WORDS,), writes=(UPPER,), mode="item", items_per_call=4)
+    metadata = metadata("odd-chorus", reads=(WORDS,), writes=(UPPER,), mode="item", items_per_call=4, cacheable=True)
 
     def process_many(self, ctx: StageContext, items: Sequence[Word], **reads: Any) -> list[Word]:
         for item in items:

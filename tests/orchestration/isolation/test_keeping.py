@@ -39,5 +39,11 @@ def test_what_a_stage_in_an_environment_keeps_is_forgotten_there(place: Any) -> 
     done = forget(place.workspace, "w1")
     assert [counts for stage, counts in done.removed.items() if "keeper" in stage] == [{"lines": 1}]
     assert (place.root / "kept.txt").read_text() == "w0\nw2\n"
-    again = submit(place.workspace, "odd", engine="plain")
+    again = submit(place.workspace, "odd", engine="plain", full_refresh=True)
     assert again.stages[0].counts == {"words": 2.0, "forgotten": 1.0}
+
+
+def test_a_stage_in_an_environment_keeps_in_its_tenant_s_place(place: Any) -> None:
+    """The worker sees the tenant's folder as the workspace's."""
+    place.run(TEXT.replace("DOING", "{}"), tenant="lab")
+    assert (place.root / "tenants" / "lab" / "kept.txt").read_text() == "w0\nw1\nw2\n"

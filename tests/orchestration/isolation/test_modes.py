@@ -57,8 +57,16 @@ def test_what_is_already_done_is_reused_without_a_worker(place: Any) -> None:
     config = f"log: {log}, doing: {{}}"
     first = place.run(text.replace("ENV", "").replace("LOG", config))
     marks = {name: one.fingerprint for name, one in place.workspace.ledger.results(first.batches[0].id).items()}
-    again = place.run(text.replace("ENV", "environment: process,").replace("LOG", config))
+    again = place.run(text.replace("ENV", "environment: process,").replace("LOG", config), full_refresh=True)
     assert {name: one.fingerprint for name, one in place.workspace.ledger.results(again.batches[0].id).items()} == marks
+
+
+def test_a_source_skips_what_is_unchanged_wherever_it_runs(place: Any) -> None:
+    """The worker asks the engine page by page; what one way of running has seen, the other skips."""
+    text = "batch_size: 2\nstages:\n  - {name: feed, type: odd-feed, ENV config: {number: 3}}\n"
+    isolated, plain = text.replace("ENV", "environment: process,"), text.replace("ENV", "")
+    sweeps = [place.run(one).sweep for one in (isolated, isolated, plain)]
+    assert [(one.unchanged, one.changed) for one in sweeps] == [(0, 3), (3, 0), (3, 0)]
 
 
 def test_retries_are_counted_and_told(place: Any) -> None:

@@ -351,6 +351,7 @@ def run_request(program: Program, type_: str, **more: Any) -> dict[str, Any]:
         "reads": {},
         "cursor": None,
         "limit": 10,
+        "most_pages": 1,
         "log_level": logging.WARNING,
         "used": [],
         "leave_out": [],
@@ -363,7 +364,9 @@ def test_a_program_runs_stages_by_reference(
 ) -> None:
     """Reads come as references, outputs go to the store; retries and log records are told on the way."""
     engine = ends[0]
-    (fed,) = answer_of(program, engine, run_request(program, "odd-feed"), remains.fds)
+    engine.send({"answer": []})
+    met, fed = answer_of(program, engine, run_request(program, "odd-feed"), remains.fds)
+    assert (sorted(met["met"]), met["rejected"], fed["swept"]["unchanged"]) == (["w0", "w1", "w2"], ["w-odd"], 0)
     words = fed["outputs"]["words"]
     assert (words["items"], fed["counts"], fed["cursor"], len(fed["failures"])) == (3, {"words": 3.0}, None, 1)
     program._runner.close()
@@ -383,7 +386,7 @@ def test_a_program_waits_and_asks_for_signals(
     program: Program, ends: tuple[Channel, Channel], remains: Remains, tmp_path: Path
 ) -> None:
     """The engine is asked for signals in the midst of a call; a wait is an answer."""
-    (tmp_path / "w").mkdir()
+    (tmp_path / "w" / "tenants" / "t").mkdir(parents=True)
     engine = ends[0]
     engine.send({"answer": False})
     asked, answer = answer_of(program, engine, run_request(program, "odd-gate"), remains.fds)
@@ -398,7 +401,7 @@ def test_a_program_waits_and_asks_for_signals(
 
 def test_a_refused_signal_is_the_stages_error(ends: tuple[Channel, Channel], tmp_path: Path) -> None:
     """What the engine cannot answer is raised in the stage that asked, as what it is."""
-    signals = services(("signals",), Workspace(tmp_path), ends[1])["signals"]
+    signals = services(("signals",), Workspace(tmp_path), "default", ends[1])["signals"]
     ends[0].send({"failed": told(SettingsError("no such thing"))})
     with pytest.raises(SettingsError, match="no such thing"):
         signals.tell("x", 1)
@@ -406,7 +409,7 @@ def test_a_refused_signal_is_the_stages_error(ends: tuple[Channel, Channel], tmp
 
 def test_an_engine_that_is_gone_answers_no_signal(ends: tuple[Channel, Channel], tmp_path: Path) -> None:
     """Asking for signals then fails, as any lost connection."""
-    made = services(("signals",), Workspace(tmp_path), ends[1])
+    made = services(("signals",), Workspace(tmp_path), "default", ends[1])
     ends[0].close()
     with pytest.raises(OSError):  # noqa: PT011  # broken pipe or reset, as the system likes
         made["signals"].all()
@@ -416,10 +419,10 @@ def test_a_service_that_cannot_be_had_is_told(
     ends: tuple[Channel, Channel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the environment lacks what fetching needs, the stage is told so before it begins."""
-    assert services(("http",), Workspace(tmp_path), ends[1])["http"]
+    assert services(("http",), Workspace(tmp_path), "default", ends[1])["http"]
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(SettingsError, match="needs httpx2"):
-        services(("http",), Workspace(tmp_path), ends[1])
+        services(("http",), Workspace(tmp_path), "default", ends[1])
 
 
 def test_remains_lie_in_the_workspace_or_the_systems_place(tmp_path: Path) -> None:

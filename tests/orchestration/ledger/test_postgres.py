@@ -7,12 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.migration import MigrationContext
 from postgres_server import PostgresServer
 from sqlalchemy import select
+from support import migrate_to
 
 from medical_kg.orchestration.contract import Signal
 from medical_kg.orchestration.contract import database as opening
@@ -33,16 +32,6 @@ def database_name(postgres: PostgresServer) -> str:
 def database() -> str:
     """All tests of this module run on Postgres only."""
     return "postgres"
-
-
-def migrate_to(url: str, revision: str) -> None:
-    engine = open_engine(url)
-    config = Config()
-    config.set_main_option("script_location", "medical_kg.orchestration.ledger:migrations")
-    with writing(engine) as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
-    engine.dispose()
 
 
 def columns(postgres: PostgresServer, name: str) -> list[tuple[Any, ...]]:
@@ -79,7 +68,12 @@ def test_a_database_of_the_first_schema_is_upgraded_with_all_it_holds(
     batch = ledger.claim(ledger.batches(ledger.open_submission(make.new())[0].id)[0].id, "ana", lease_seconds=60)
     ledger.commit(make.record(batch.id), batch.generation)
     ledger.close()
-    postgres.query("ALTER TABLE stage_results DROP COLUMN parts", database_name)
+    for column in ("parts", "sweep"):
+        postgres.query(f"ALTER TABLE stage_results DROP COLUMN {column}", database_name)
+    for table in ("forgotten", "item_results"):
+        postgres.query(f"DROP TABLE {table}", database_name)
+    for column in ("input_key", "sequence", "batch_id"):
+        postgres.query(f"ALTER TABLE seen DROP COLUMN {column}", database_name)
     postgres.query(f"UPDATE {VERSION_TABLE} SET version_num = '0001'", database_name)
     first = postgres.database()
     migrate_to(postgres.url(first), "0001")

@@ -110,7 +110,7 @@ def test_a_newer_schema_is_refused_with_advice(empty_database: Path, tmp_path: P
     path = tmp_path / "new.db"
     path.write_bytes(empty_database.read_bytes())
     query(path, f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
-    with pytest.raises(SchemaTooNew, match=r"has schema 9999, newer than 0003, .*; upgrade medical-kg") as caught:
+    with pytest.raises(SchemaTooNew, match=r"has schema 9999, newer than 0005, .*; upgrade medical-kg") as caught:
         open_ledger(f"sqlite:///{path}")
     assert (caught.value.found, caught.value.known) == ("9999", SCHEMA)
     assert query(path, f"SELECT version_num FROM {VERSION_TABLE}") == [("9999",)]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from medical_kg.orchestration.contract.errors import IllegalTransition, InputError, LedgerError, RecordNotFound
+from medical_kg.orchestration.ledger.contract import Note
 from medical_kg.orchestration.ledger.sql import SqlLedger
 
 
@@ -162,3 +163,15 @@ def test_a_cancelled_batch_takes_no_commit(ledger: SqlLedger, make: Any) -> None
     with pytest.raises(LedgerError, match="is cancelled, no run works on it"):
         ledger.commit(make.record(batch.id), batch.generation)
     assert ledger.results(batch.id) == {}
+
+
+def test_what_a_pipelines_file_was_is_found_newest_first(ledger: SqlLedger, make: Any) -> None:
+    """The texts with which submissions of that file began or went on; those without one, and of other files, aside."""
+    first, _ = ledger.open_submission(make.new(pipeline_text="one"))
+    ledger.open_submission(make.new(input={"input": "other"}))
+    ledger.open_submission(make.new(pipeline_path="else.yaml", input={"input": "else"}, pipeline_text="else"))
+    ledger.remark(first.id, Note(event="pipeline changed", reason="edited", detail={"pipeline": "two"}), "ana")
+    ledger.remark(first.id, Note(event="seen", reason="looked at"), "ana")
+    assert ledger.pipeline_texts("auto.yaml") == ["two", "one"]
+    assert ledger.pipeline_texts("auto.yaml", limit=1) == ["two"]
+    assert ledger.pipeline_texts("none.yaml") == []

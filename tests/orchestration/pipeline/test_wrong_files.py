@@ -107,6 +107,7 @@ REFERENCES = {
     "unknown default policy": HEAD + "stages:\n  - {name: a, type: night}  #! MKG025",
     "unknown environment": HEAD + "stages:\n  - {name: a, type: ingest, environment: proces}  #! MKG026",
     "a type its environment lacks": HEAD + "stages:\n  - {name: a, type: nowhere, environment: process}  #! MKG027",
+    "results of a type that is not cacheable": HEAD + "stages:\n  - {name: a, type: ingest, cache: true}  #! MKG028",
     "unknown dependency": HEAD + FLOW + "  - {name: c, type: chunk, depends_on: [prase]}  #! MKG030",
     "itself": HEAD + "stages:\n  - {name: a, type: gate, depends_on: [a], config: {gate: x}}  #! MKG031 MKG042",
     "a dependency twice": HEAD + FLOW + "  - {name: c, type: chunk, depends_on: [parse, parse]}  #! MKG033",
@@ -196,8 +197,10 @@ WIRING = {
     + FLOW
     + "  - {name: gate_g, type: gate, depends_on: [parse]}\n"
     + "gates:\n  - {name: g, resume_stage: parse, condition: {field: g}}  #! MKG062",
+    "a schedule no clock keeps": HEAD + "schedule: 0 3 31 2 *  #! MKG071\n" + FLOW,
+    "a zone nobody lives in": HEAD + "schedule: {cron: 0 3 * * *, timezone: Moon}  #! MKG071\n" + FLOW,
     "settings without effect": HEAD
-    + "schedule: 0 3 * * *  #! MKG070\nmax_failed_items: 5%\ntriggers: [{signal: s}]\n"
+    + "schedule: 0 3 * * *\nmax_failed_items: 5%\ntriggers: [{signal: s}]\n"
     + "stages:\n  - {name: ingest, type: ingest, policy: polite}  #! MKG070\n"
     + "  - {name: parse, type: parse, policy: polite, depends_on: [ingest]}",
 }

@@ -26,7 +26,5 @@ def make_either(
     """The same, its ledger in either database."""
     if request.param == "postgres":
         server: PostgresServer = request.getfixturevalue("postgres")
-        (tmp_path / "kg").mkdir()
-        settings = f'[workspace]\ndatabase_url = "{server.url(server.database())}"\n'
-        (tmp_path / "kg" / "medical_kg.toml").write_text(settings, encoding="utf-8")
+        server.serve(tmp_path / "kg")
     return make

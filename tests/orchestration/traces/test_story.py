@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from shelves import SHELVED
+from support import edit
 
 from medical_kg.orchestration import Workspace, api, trace
 from medical_kg.orchestration.contract import Attachment
@@ -29,13 +30,6 @@ WAITING = (
 
 def made(story: Story) -> list[dict[str, tuple[str, dict[str, int]]]]:
     return [{one.stage: (one.made, dict(one.gave)) for one in batch.stages} for batch in story.batches]
-
-
-def edit(workspace: Workspace, old: str, new: str) -> None:
-    (file,) = (workspace.root / "pipelines").glob("*.yaml")
-    text = file.read_text(encoding="utf-8")
-    assert old in text
-    file.write_text(text.replace(old, new), encoding="utf-8")
 
 
 def test_a_story_tells_what_each_stage_made_of_a_document(make: Make) -> None:

@@ -21,10 +21,12 @@ from medical_kg.orchestration.contract.context import (
 from medical_kg.orchestration.contract.metadata import Mode, NoConfig, Output, StageMetadata
 from medical_kg.orchestration.contract.outcomes import Page, Rejected, Waiting
 from medical_kg.orchestration.contract.refs import PluginName
+from medical_kg.orchestration.contract.removed import REMOVED, RemovedRoot
 from medical_kg.orchestration.contract.stage import Stage, method_of
 from medical_kg.orchestration.contract.state import OptionalRead, StateKey, optional
 
 __all__ = [
+    "REMOVED",
     "SERVICES",
     "Attachment",
     "Clause",
@@ -49,6 +51,7 @@ __all__ = [
     "PluginName",
     "Plugins",
     "Rejected",
+    "RemovedRoot",
     "Signal",
     "Signals",
     "Stage",

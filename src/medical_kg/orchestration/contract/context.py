@@ -139,10 +139,15 @@ class Plugins(Protocol):
 
 
 class WorkspaceView(Protocol):
-    """Service ``workspace``: where this installation keeps its data."""
+    """Service ``workspace``: where this installation keeps the data of the submission's tenant."""
 
-    root: Path
-    database_url: str
+    @property
+    def root(self) -> Path:
+        """The folder; a tenant other than ``default`` has its own."""
+
+    @property
+    def database_url(self) -> str:
+        """The database for what stages keep, as SQLAlchemy takes it; likewise."""
 
     def settings(self, table: str) -> Mapping[str, Any]:
         """Return one table of ``medical_kg.toml``, empty where there is none."""

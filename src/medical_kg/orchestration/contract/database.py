@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import String, Text, create_engine, event, make_url, text
 
@@ -22,13 +22,29 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from medical_kg.orchestration.contract.errors import SettingsError, StorageError, TransientError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from sqlalchemy import URL, Connection, Engine
     from sqlalchemy.types import TypeEngine
 
-__all__ = ["LONG_WORDS", "WORDS", "insert", "open_engine", "reading", "shown", "shred", "take_turn", "writing"]
+__all__ = [
+    "LONG_WORDS",
+    "WORDS",
+    "in_groups",
+    "insert",
+    "open_engine",
+    "opened",
+    "reading",
+    "shown",
+    "shred",
+    "take_turn",
+    "writing",
+]
 
+T = TypeVar("T")
+
+GROUP = 500
+"""How many values one IN (…) takes; SQLite allows 32,766 bound values in one statement."""
 BUSY_TIMEOUT_SECONDS = 30
 CONNECT_TIMEOUT_SECONDS = 10
 
@@ -56,6 +72,16 @@ def open_engine(url: str) -> Engine:
     """
     parsed = _checked(url)
     return (_sqlite if parsed.get_backend_name() == "sqlite" else _postgres)(parsed)
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Engine]:
+    """Give an engine for the database at ``url`` and dispose of it; raises as ``open_engine`` does."""
+    engine = open_engine(url)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 def _checked(url: str) -> URL:
@@ -164,6 +190,18 @@ def take_turn(connection: Connection, name: str) -> None:
 
 
 PATIENCE = f"another process has held it for {BUSY_TIMEOUT_SECONDS} s; end that process, or try again"
+
+
+def in_groups(values: Iterable[T], size: int = GROUP) -> Iterator[list[T]]:
+    """Yield the values in lists of at most ``size``, in order: so many fit into one IN (…)."""
+    group: list[T] = []
+    for value in values:
+        group.append(value)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group
 
 
 def shred(engine: Engine) -> None:

@@ -11,7 +11,8 @@ A stage type is a class with a ``metadata`` record and, by its mode, one method:
     returns one result per item, in order. An item that raises becomes a dead letter and the rest goes on.
 ``stream``
     ``pull(ctx, cursor, limit)`` returns a ``Page`` of at most about ``limit`` records. ``cursor`` is None at the
-    start; the page's cursor says where to go on, None that the input has ended.
+    start; the page's cursor says where to go on, None that the input has ended. Input records that have not changed
+    since they were processed are taken out of the page: see ``The same input again``.
 
 Rules of the house:
 
@@ -24,7 +25,17 @@ Rules of the house:
   processed; any other exception is treated as permanent.
 * A stage that keeps things outside of the engine (a store, a remote service) says so by ``keeps=True`` and can be asked
   what it ``kept`` of an input record and told to ``forget`` it.
+* A stream stage names each input record by the ``root`` of its keys, always the same for the same record, and gives
+  all items of a root in one page.
 * Logging goes to ``ctx.logger``, time comes from ``ctx.clock``, long loops call ``ctx.check_timeout()``.
+
+The same input again. A finished submission's input may be submitted again: records that have not changed are skipped.
+The engine takes a digest of each root that a stream stage gives: over the encoded items of that root, and over the
+written values that have no roots. Equal digests under an unchanged pipeline (stage types, versions, configs, wiring)
+mean that the record was processed, and that its results stand. So an item must hold nothing that differs between two
+readings of the same record, such as the time of the reading, or nothing is ever skipped. To have records removed that
+are gone from the source, the last page says ``complete=True``, and the stages that keep results read
+``optional(REMOVED)``.
 """
 
 from __future__ import annotations

@@ -104,6 +104,7 @@ def _submitted(context: OpExecutionContext, workspace: Workspace, plan: Plan) ->
         str(plan.path),
         input=config.get("input"),
         limit=config.get("limit"),
+        full_refresh=config.get("full_refresh", False),
         tenant=config.get("tenant", "default"),
         actor=_by_hand(context.run_id),
         ident=_submission_id(context),

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dagster import Definitions
 
 from medical_kg.orchestration.contract.errors import MedicalKGError, PipelineInvalid
 from medical_kg.orchestration.dagster.runtime import build_job
+from medical_kg.orchestration.dagster.schedules import schedule_of
 from medical_kg.orchestration.dagster.sensors import Loaded, ready_sensor
-from medical_kg.orchestration.pipeline.catalog import Catalog, load_plan
+from medical_kg.orchestration.pipeline.catalog import Catalog
+from medical_kg.orchestration.planning import last_good, load_in
 from medical_kg.orchestration.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
@@ -27,12 +29,14 @@ class NoPipelines(MedicalKGError):
 def definitions(workspace: Workspace | None = None, *, pipelines: Iterable[str | Path] | None = None) -> Definitions:
     """Return Dagster definitions with a job per pipeline, loading and checking every plugin they use.
 
-    With them comes the sensor that launches a run for each batch of theirs that is ready; it is on unless switched off.
+    With them come the schedules of those that have one, and the sensor that launches a run for each batch of theirs that
+    is ready; all are on unless switched off.
 
     Args:
         workspace: whose ledger, checkpoints and pipelines; the one ``Workspace.find`` finds unless given.
         pipelines: names or paths; all that can be named unless given. Among all, one that fails its check is reported
-            in the log and left out; one that was asked for raises.
+            in the log, and its last version that passed takes its place, if a submission went on with one; one that was
+            asked for raises.
 
     Raises:
         PipelineInvalid: a pipeline that was asked for has problems.
@@ -48,16 +52,12 @@ def definitions(workspace: Workspace | None = None, *, pipelines: Iterable[str |
     workspace.environments.close()
     if not loaded:
         raise NoPipelines("no pipeline passes its check; run: medical-kg pipelines check")
-    return Definitions(jobs=[one.job for one in loaded], sensors=[ready_sensor(workspace, loaded)])
+    schedules = [one_schedule for one in loaded if (one_schedule := schedule_of(workspace, one)) is not None]
+    return Definitions(jobs=[one.job for one in loaded], schedules=schedules, sensors=[ready_sensor(workspace, loaded)])
 
 
 def _load(workspace: Workspace, pipeline: str) -> Loaded:
-    plan = load_plan(
-        pipeline,
-        installation=workspace.installation,
-        folders=workspace.pipeline_folders,
-        environments=workspace.environments,
-    )
+    plan = load_in(workspace, pipeline)
     return Loaded(plan, build_job(workspace, plan))
 
 
@@ -65,6 +65,9 @@ def _load_if_valid(workspace: Workspace, pipeline: str) -> Loaded | None:
     try:
         return _load(workspace, pipeline)
     except PipelineInvalid as error:
+        if kept := last_good(workspace, Path(pipeline)):
+            logger.warning("Dagster goes on with the last version that passed the check: %s", error)
+            return Loaded(kept[0], build_job(workspace, kept[0]))
         logger.error("left out of Dagster: %s", error)  # noqa: TRY400  # not our bug
         return None
 

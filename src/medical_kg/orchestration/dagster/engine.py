@@ -76,7 +76,7 @@ class DagsterEngine:
             logger.warning("%s", error)  # what stopped the batch is the failure of its stage
             return
         if not result.success and not _has_failed(run):
-            _check_not_cancelled(run)
+            check_not_cancelled(run.ledger.batch(run.batch.id))
             failures = [event.step_failure_data for event in result.get_step_failure_events()]
             if any(failure.error and failure.error.cls_name == INTERRUPTED for failure in failures):
                 raise KeyboardInterrupt
@@ -121,10 +121,6 @@ class DagsterEngine:
         if self._instance is not None:
             self._instance.dispose()
             self._instance = None
-
-
-def _check_not_cancelled(run: BatchRun) -> None:
-    check_not_cancelled(run.ledger.batch(run.batch.id))
 
 
 def _has_failed(run: BatchRun) -> bool:

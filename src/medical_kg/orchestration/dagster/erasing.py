@@ -10,7 +10,7 @@ from dagster._core.storage.event_log import SqlEventLogStorage
 from dagster._core.storage.event_log.schema import AssetKeyTable, SqlEventLogStorageTable
 from sqlalchemy import or_, select, update
 
-from medical_kg.orchestration.contract.database import shred
+from medical_kg.orchestration.contract.database import in_groups, shred
 from medical_kg.orchestration.contract.errors import StorageError
 from medical_kg.orchestration.dagster.instance import open_instance
 from medical_kg.orchestration.dagster.naming import BATCH_TAG
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 REMOVED = "(removed with a document that was forgotten)"
 ERROR, REASON = "SerializableErrorInfo", "UserFailureData"
 """What Dagster calls what a stage raised, and its own words about it."""
-GROUP = 500
 
 
 def erase_events(workspace: Workspace, root: str, batches: Iterable[str], *, change: bool) -> int:
@@ -77,8 +76,8 @@ def _events(connection: Connection, runs: list[str], root: str, *, change: bool)
     said = {
         row.id: row for row in connection.execute(_query().where(events.event.contains(_quoted(root), autoescape=True)))
     }
-    for first in range(0, len(runs), GROUP):
-        query = _query().where(events.run_id.in_(runs[first : first + GROUP]))
+    for group in in_groups(runs):
+        query = _query().where(events.run_id.in_(group))
         said |= {row.id: row for row in connection.execute(query)}
     found = 0
     for ident, row in sorted(said.items()):

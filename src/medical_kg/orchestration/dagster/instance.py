@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from dagster import DagsterInstance
 from sqlalchemy import inspect, make_url, text
 
-from medical_kg.orchestration.contract.database import open_engine, reading, shown, take_turn, writing
+from medical_kg.orchestration.contract.database import opened, reading, shown, take_turn, writing
 from medical_kg.orchestration.contract.errors import SettingsError, StorageError
 
 if TYPE_CHECKING:
@@ -155,8 +155,7 @@ def _as_dagster_takes_it(url: URL, schema: str) -> str:
 
 def _make_schema(database_url: str, parent: Path) -> None:
     """Make the schema with its tables, unless it is there."""
-    engine = open_engine(database_url)
-    try:
+    with opened(database_url) as engine:
         with reading(engine) as connection:
             found = _schemas(connection)
         if SCHEMA in found:
@@ -173,8 +172,6 @@ def _make_schema(database_url: str, parent: Path) -> None:
                 with _unfinished_folder(parent) as folder:
                     _make_tables(folder, _in_postgres(make_url(database_url), unfinished))
                 turn.execute(text(f"ALTER SCHEMA {unfinished} RENAME TO {SCHEMA}"))
-    finally:
-        engine.dispose()
 
 
 def _schemas(connection: Connection) -> list[str]:

@@ -51,6 +51,7 @@ LAUNCH_CONFIG = Field(
     {
         "input": Field(str, is_required=False, description="what to process: a path"),
         "limit": Field(int, is_required=False, description="take at most so many input records"),
+        "full_refresh": Field(bool, is_required=False, description="process unchanged input records as well"),
         "tenant": Field(str, is_required=False, description="whose submission it is"),
     },
     is_required=False,

@@ -7,9 +7,7 @@ again. A batch that is held or done is not ready, so it is left alone.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dagster import (
@@ -26,7 +24,7 @@ from dagster import (
 from medical_kg.orchestration.contract.errors import MedicalKGError
 from medical_kg.orchestration.dagster.naming import BATCH_TAG, GENERATION_TAG, SUBMISSION_TAG, wiring_of
 from medical_kg.orchestration.lock import check_plan
-from medical_kg.orchestration.planning import plan_of
+from medical_kg.orchestration.planning import plan_of, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -110,13 +108,25 @@ def launch_ready(workspace: Workspace, loaded: Sequence[Loaded], instance: Dagst
             left.append(f"Dagster's queue has {AT_ONCE} runs; further batches are launched as these begin")
             break
         try:
-            requests.append(_launch(workspace, jobs, instance, batch))
+            requests.append(launch(workspace, jobs, instance, batch))
         except MedicalKGError as error:
             left.append(f"batch {batch.id} is left: {error}")
     return Tick(tuple(requests), tuple(left))
 
 
-def _launch(workspace: Workspace, jobs: Mapping[str, Loaded], instance: DagsterInstance, batch: Batch) -> RunRequest:
+def launch(workspace: Workspace, jobs: Mapping[str, Loaded], instance: DagsterInstance, batch: Batch) -> RunRequest:
+    """Promise a ready batch to the run that is asked for.
+
+    Args:
+        workspace: where the batch is kept.
+        jobs: the pipelines that were loaded, by the path of their files.
+        instance: where its former runs are.
+        batch: which.
+
+    Raises:
+        NotLaunched: it must wait, or somebody must do something first.
+        MedicalKGError: it cannot be promised, e.g. as somebody else was quicker.
+    """
     submission = workspace.ledger.submission(batch.submission_id)
     one = _loaded_for(jobs, submission)
     plan = plan_of(workspace, submission.id) if _is_edited(one.plan, submission) else one.plan
@@ -149,10 +159,7 @@ def _loaded_for(jobs: Mapping[str, Loaded], submission: Submission) -> Loaded:
 
 def _is_edited(plan: Plan, submission: Submission) -> bool:
     """Whether the plan that was loaded is not what a run would read now; overrides make another plan of the file."""
-    if submission.overrides:
-        return True
-    path = Path(submission.pipeline_path)
-    return not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != plan.digest
+    return bool(submission.overrides) or not text_of(plan, {})
 
 
 def _in_queue(instance: DagsterInstance) -> int:

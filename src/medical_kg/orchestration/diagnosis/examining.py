@@ -107,7 +107,8 @@ def _process(installation: Installation, claims: Sequence[Claim]) -> Iterator[tu
     try:
         os.close(writing)
         assert process.stdin is not None  # noqa: S101  # a pipe was asked for
-        with process.stdin as stdin:
+        # One that has ended already says why by how it ended, and reads nothing.
+        with suppress(BrokenPipeError), process.stdin as stdin:
             stdin.write(json.dumps(asked).encode())
         yield process, reading
     finally:

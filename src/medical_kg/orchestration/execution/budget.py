@@ -31,5 +31,9 @@ def budget_of(run: BatchRun, planned: PlannedStage, record: StageRecord) -> Budg
 
 def _share(limit: str, whole: StageRecord) -> Budget:
     total = max((ref.items or 0 for ref in whole.outputs.values()), default=0) + whole.dead_letters
-    allowed = int(Fraction(limit.strip().removesuffix("%").strip()) * total / 100)
-    return Budget(limit=limit, allowed=allowed, total=total)
+    return Budget(limit=limit, allowed=share_of(limit, total), total=total)
+
+
+def share_of(limit: int | str, total: int) -> int:
+    """Return how many a limit allows: a number is that many, a percentage is taken of ``total`` and rounded down."""
+    return limit if isinstance(limit, int) else int(Fraction(limit.strip().removesuffix("%").strip()) * total / 100)

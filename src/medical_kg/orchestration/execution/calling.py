@@ -7,7 +7,7 @@ broken (its contract, the settings, the disk, the ledger) are raised.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -25,7 +25,7 @@ from medical_kg.orchestration.contract.errors import (
     UsageError,
 )
 from medical_kg.orchestration.contract.foreign import MESSAGE, identified, message_of, named, said, shown, trace_of
-from medical_kg.orchestration.execution.whole import wholly
+from medical_kg.orchestration.execution.whole import one_each, wholly
 from medical_kg.orchestration.interruption import watched
 
 if TYPE_CHECKING:
@@ -91,9 +91,11 @@ class Called:
     failures: list[Failure] = field(default_factory=list)
     waiting: Waiting | None = None
     cursor: str | None = None
+    complete: bool = False
+    process_all: bool = False
 
 
-def call(stage: Stage[Any], ctx: StageContext, guard: Guard, reads: Mapping[str, Any]) -> Called:
+def call(stage: Stage[Any], ctx: StageContext, guard: Callable[..., Any], reads: Mapping[str, Any]) -> Called:
     """Call a batch or item stage with its reads and return its handled, checked output.
 
     Raises:
@@ -119,7 +121,8 @@ def pull(stage: Stage[Any], ctx: StageContext, guard: Guard, cursor: str | None,
     if not isinstance(page, Page):
         raise _broken(stage.metadata, f"pull() returned {type(page).__name__} instead of a Page")
     failures = [_rejected(item) for item in page.rejected]
-    return Called(output=handle(stage.metadata, page.output), failures=failures, cursor=page.cursor)
+    output, ended = handle(stage.metadata, page.output), page.complete and page.cursor is None
+    return Called(output, failures, cursor=page.cursor, complete=ended, process_all=page.process_all)
 
 
 def _rejected(item: Rejected) -> Failure:
@@ -255,7 +258,7 @@ def _broken(metadata: StageMetadata, what: str, key: str | None = None) -> Contr
     return ContractError(f"stage type {metadata.stage_type!r}", what, key=key)
 
 
-def _call_items(stage: Stage[Any], ctx: StageContext, guard: Guard, reads: dict[str, Any]) -> Called:
+def _call_items(stage: Stage[Any], ctx: StageContext, guard: Callable[..., Any], reads: dict[str, Any]) -> Called:
     metadata = stage.metadata
     key = metadata.read_keys[0]
     items = reads.pop(key.name)
@@ -287,7 +290,7 @@ def _call_group(function: Any, group: Sequence[Any], take: _Collector, called: C
     """Call for a group; when that fails, halve it until the bad item stands alone."""
     watch.check()
     try:
-        results = _one_each(take.metadata, group, function(group))
+        results = one_each(take.metadata, group, function(group))
     except FATAL:
         raise
     except BaseException as error:  # noqa: BLE001  # as above
@@ -315,12 +318,6 @@ def _wrong_type(key: StateKey[Any], record: Any) -> str:
 
 def _known_id(key: StateKey[Any], ident: str) -> str:
     return f"{key.name!r} already holds an item with the id {ident!r}"
-
-
-def _one_each(metadata: StageMetadata, group: Sequence[Any], results: list[Any]) -> list[Any]:
-    if len(results) != len(group):
-        raise _broken(metadata, f"process_many() returned {len(results)} results for {len(group)} items")
-    return results
 
 
 class _Collector:

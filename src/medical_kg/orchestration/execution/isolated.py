@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING, Any, cast
 from medical_kg.orchestration.contract import Attachment, Condition, Waiting
 from medical_kg.orchestration.contract.errors import LedgerError, StageError, StageTimeout, WorkerDied
 from medical_kg.orchestration.execution.calling import Failure
+from medical_kg.orchestration.execution.pulling import meet, pages_of
+from medical_kg.orchestration.execution.remembering import arrived, mark_of, sent
 from medical_kg.orchestration.execution.storing import Made
+from medical_kg.orchestration.execution.sweeping import Swept
 from medical_kg.orchestration.isolation.board import Call, Remains
 from medical_kg.orchestration.isolation.environments import asked_type
 from medical_kg.orchestration.isolation.errors import rebuilt, told
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from medical_kg.orchestration.execution.batch import BatchRun
     from medical_kg.orchestration.isolation import RemoteStageType
     from medical_kg.orchestration.isolation.channel import Message
+    from medical_kg.orchestration.ledger.keeping import ItemResult
     from medical_kg.orchestration.pipeline.plan import PlannedStage
     from medical_kg.orchestration.resilience import OnRetry
 
@@ -56,6 +60,19 @@ def work(run: BatchRun, planned: PlannedStage, refs: Refs, ctx: StageContext, re
         remains.close()
 
 
+def request_of(do: str, type_: RemoteStageType, planned: PlannedStage, ctx: StageContext) -> dict[str, Any]:
+    """Return what every request to a worker says of a stage; ``do`` is what is asked for."""
+    ids = ("pipeline", "stage", "submission_id", "batch_id", "tenant", "sequence", "timed_out")
+    return {
+        "do": do,
+        "type": asked_type(type_),
+        "config": planned.config.given,
+        "context": {name: getattr(ctx, name) for name in ids} | {"input": dict(ctx.input)},
+        "conditions": {name: one.model_dump(mode="json") for name, one in ctx.conditions.items()},
+        "log_level": ctx.logger.getEffectiveLevel(),
+    }
+
+
 class _Work:
     """The state of running one stage in workers, one after the other."""
 
@@ -67,6 +84,7 @@ class _Work:
         self._type = cast("RemoteStageType", planned.type)
         self._used: dict[tuple[int, int], int] = {}
         self._deaths, self._noted = 0, 0
+        self._recalled: Mapping[str, ItemResult] | None = None
 
     def until_done(self, refs: Refs) -> Made:
         request = self._request(refs)
@@ -84,21 +102,15 @@ class _Work:
                 self._bury(death)
 
     def _request(self, refs: Refs) -> dict[str, Any]:
-        run, planned, ctx = self._batch_run, self._planned, self._ctx
-        ids = ("pipeline", "stage", "submission_id", "batch_id", "tenant", "sequence", "timed_out")
-        context = {name: getattr(ctx, name) for name in ids} | {"input": dict(ctx.input)}
-        return {
-            "do": "run",
-            "type": asked_type(self._type),
-            "config": planned.config.given,
-            "context": context,
-            "conditions": {name: one.model_dump(mode="json") for name, one in ctx.conditions.items()},
+        run, planned = self._batch_run, self._planned
+        return request_of("run", self._type, planned, self._ctx) | {
             "policy": planned.policy.model_dump(mode="json"),
             "reads": {name: [ref.model_dump() for ref in found] for name, found in refs.items()},
             "cursor": run.batch.cursor,
             "limit": run.submission.batch_size,
+            "most_pages": pages_of(run, planned.name),
             "leave_out": sorted(run.ledger.forgotten_roots(run.submission.tenant)),
-            "log_level": ctx.logger.getEffectiveLevel(),
+            "mark": mark_of(planned),
         }
 
     @property
@@ -121,7 +133,18 @@ class _Work:
             self._retried(call["attempt"], call["delay"], rebuilt(call["error"]))
         elif said.get("signals"):
             return self._answer(said)
+        elif "recall" in said:
+            return {"answer": self._recall(said["recall"])}
+        elif "met" in said:
+            met, rejected, process_all = said["met"], said["rejected"], said["process_all"]
+            return {"answer": sorted(meet(self._batch_run, met, rejected, process_all=process_all))}
         return None
+
+    def _recall(self, keys: list[str]) -> list[Message]:
+        """Return kept results, to every worker of this stage's run the same: what calls gave is noted by their items."""
+        if self._recalled is None:
+            self._recalled = self._batch_run.ledger.recall(self._batch_run.submission.tenant, keys)
+        return [sent(one) for one in self._recalled.values()]
 
     def _answer(self, said: Message) -> Message:
         try:
@@ -189,4 +212,6 @@ def _made(answer: Message) -> Made:
         failures=[Failure(**one) for one in answer["failures"]],
         cursor=answer["cursor"],
         overran=answer["overran"],
+        swept=Swept(**answer["swept"]) if answer["swept"] else None,
+        remembered=arrived(answer.get("remembered")),  # a worker of an earlier release keeps none
     )

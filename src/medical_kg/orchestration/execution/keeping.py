@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from medical_kg.orchestration.contract.errors import ContractError, EnvironmentBroken, MedicalKGError, StageError
 from medical_kg.orchestration.contract.foreign import identified, said
+from medical_kg.orchestration.execution.isolated import request_of
 from medical_kg.orchestration.interruption import watched
 from medical_kg.orchestration.isolation import RemoteStageType
-from medical_kg.orchestration.isolation.environments import asked_type
 from medical_kg.orchestration.isolation.errors import rebuilt
 from medical_kg.orchestration.isolation.process import Died
 from medical_kg.orchestration.resilience import Guard
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from medical_kg.orchestration.pipeline.plan import PlannedStage
 
 NAMES = "roots_named"
-CONTEXT = ("pipeline", "stage", "submission_id", "batch_id", "tenant", "sequence", "timed_out")
 
 
 def ask_keeper(run: BatchRun, planned: PlannedStage, method: str, argument: str) -> Any:
@@ -52,16 +51,7 @@ def _ask(run: BatchRun, planned: PlannedStage, method: str, argument: str) -> An
 
 def _ask_elsewhere(run: BatchRun, planned: PlannedStage, ctx: StageContext, method: str, argument: str) -> Any:
     assert isinstance(planned.type, RemoteStageType)  # noqa: S101  # the caller has looked
-    request = {
-        "do": "ask",
-        "type": asked_type(planned.type),
-        "config": planned.config.given,
-        "context": {name: getattr(ctx, name) for name in CONTEXT} | {"input": dict(ctx.input)},
-        "conditions": {name: one.model_dump(mode="json") for name, one in ctx.conditions.items()},
-        "log_level": ctx.logger.getEffectiveLevel(),
-        "method": method,
-        "argument": argument,
-    }
+    request = request_of("ask", planned.type, planned, ctx) | {"method": method, "argument": argument}
     try:
         with run.instances.worker(planned) as worker:
             answer = worker.ask(request)

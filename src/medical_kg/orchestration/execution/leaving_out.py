@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from medical_kg.orchestration.ledger.records import input_record
+
 if TYPE_CHECKING:
     from medical_kg.orchestration.execution.calling import Called
 
@@ -19,8 +21,8 @@ def leave_out(called: Called, roots: Collection[str]) -> int:
             of = key.root_of
             met.update(of(item) for item in value)
             called.output[key] = [item for item in value if of(item) not in roots]
-    met.update(one.root or one.item_id for one in called.failures)
-    called.failures[:] = [one for one in called.failures if (one.root or one.item_id) not in roots]
+    met.update(input_record(one) for one in called.failures)
+    called.failures[:] = [one for one in called.failures if input_record(one) not in roots]
     return len(met.intersection(roots))
 
 

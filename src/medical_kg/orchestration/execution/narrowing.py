@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from medical_kg.orchestration.contract.state import type_names
 from medical_kg.orchestration.execution.calling import Failure
 from medical_kg.orchestration.execution.fingerprint import fingerprint_of, why_not_reused
+from medical_kg.orchestration.execution.inputs import digests, outputs_of
+from medical_kg.orchestration.execution.sweeping import rooted
 from medical_kg.orchestration.isolation.remote import RemoteCodec
 from medical_kg.orchestration.ledger.contract import OutputRef
+from medical_kg.orchestration.ledger.records import input_record
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.contract import StateKey
@@ -20,51 +23,40 @@ if TYPE_CHECKING:
     from medical_kg.orchestration.pipeline.plan import Plan, PlannedStage
 
 
-def narrowed(made: Made, run: BatchRun, planned: PlannedStage) -> Made:
-    """Return a pulled page without the records that are not to be replayed; it leads to no next batch.
+def asked(run: BatchRun, names: Collection[str]) -> set[str]:
+    """Return those of the records that a page gives, or rejects, which a replay is about.
 
     What could not be read may go by another name once it is mended. So a record that the submission has not met before is
-    taken for one of those that are asked for. One that the page does not give any more fails again, instead of being
-    lost without a word.
+    taken for one of those that are asked for.
     """
     letters = run.ledger.dead_letters(run.submission.id)
-    mine = [one for one in letters if one.batch_id == run.batch.id]
-    roots = {one.root or one.item_id for one in mine}
-    others = {one.root or one.item_id for one in letters if one.batch_id != run.batch.id} | _given(run, planned)
-
-    def asked(root: str) -> bool:
-        return root in roots or root not in others
-
-    keys = [here(run.plan, key) for key in planned.type.metadata.writes]
-    outputs = {key.name: narrow(key, made.outputs[key.name], asked, run.checkpoints) for key in keys}
-    failures = [one for one in made.failures if asked(one.root or one.item_id)]
-    counts = {name: ref.items for name, ref in outputs.items() if ref.items is not None}
-    found = {root for key in keys for root in _roots(key, outputs[key.name], run.checkpoints)}
-    if all(_is_readable(key) for key in keys):
-        failures += _gone(mine, found | {one.root or one.item_id for one in failures}, planned.name)
-    return replace(made, outputs=outputs, counts=counts, failures=failures, cursor=None)
+    mine = {input_record(one) for one in letters if one.batch_id == run.batch.id}
+    others = {input_record(one) for one in letters if one.batch_id != run.batch.id}
+    strange = set(names) - mine - others
+    return mine.intersection(names) | strange - run.ledger.met(run.batch.id, strange)
 
 
-def _given(run: BatchRun, planned: PlannedStage) -> set[str]:
-    """Return the input records that the batches gave from which a replay descends."""
-    found: set[str] = set()
-    parent = run.batch.parent
-    while parent is not None:
-        former = run.ledger.results(parent).get(planned.name)
-        for key in planned.type.metadata.writes:
-            if former is not None and key.name in former.outputs:
-                found |= _roots(here(run.plan, key), former.outputs[key.name], run.checkpoints)
-        parent = run.ledger.batch(parent).parent
-    return found
+def narrowed(made: Made, run: BatchRun, planned: PlannedStage) -> Made:
+    """Return what a replay pulled without the failures that it is not about; it leads to no next batch.
+
+    A record that the input does not give any more fails again, instead of being lost without a word.
+    """
+    wanted = asked(run, [input_record(one) for one in made.failures])
+    failures = [one for one in made.failures if input_record(one) in wanted]
+    metadata = planned.type.metadata
+    if made.swept is not None and len(rooted(metadata)) == len(metadata.writes):
+        mine = [one for one in run.ledger.dead_letters(run.submission.id) if one.batch_id == run.batch.id]
+        failures += _gone(mine, wanted | made.swept.digests.keys(), planned.name)
+    return replace(made, failures=failures, cursor=None)
 
 
 def _gone(letters: Collection[DeadLetter], found: Collection[str], stage: str) -> list[Failure]:
-    missing = [one for one in letters if (one.root or one.item_id) not in found]
-    renamed = set(found) - {one.root or one.item_id for one in letters}
+    missing = [one for one in letters if input_record(one) not in found]
+    renamed = set(found) - {input_record(one) for one in letters}
     if len(missing) <= len(renamed):
         return []
     told = "the input does not give it any more, at least not where it was and by this name"
-    idents = {one.item_id if one.stage == stage else one.root or one.item_id: one.root for one in missing}
+    idents = {one.item_id if one.stage == stage else input_record(one): one.root for one in missing}
     return [Failure(ident, root, "Gone", told) for ident, root in idents.items()]
 
 
@@ -76,13 +68,6 @@ def _items(key: StateKey[Any], ref: OutputRef, checkpoints: Checkpoints) -> list
     assert key.codec is not None  # noqa: S101  # a state key always has one once it is made
     found: list[Any] = key.codec.decode(checkpoints.get(ref.digest, ref.suffix))
     return found
-
-
-def _roots(key: StateKey[Any], ref: OutputRef, checkpoints: Checkpoints) -> set[str]:
-    """Return the roots of a stored value's items; none where this process cannot read them, or they are pruned."""
-    if not _is_readable(key) or key.root_of is None or not checkpoints.has(ref.digest, ref.suffix):
-        return set()
-    return set(map(key.root_of, _items(key, ref, checkpoints)))
 
 
 def here(plan: Plan, key: StateKey[Any]) -> StateKey[Any]:
@@ -130,19 +115,18 @@ def taken_over(
         former = results.get(planned.name)
         if planned.name in again or former is None or former.status != "completed":
             continue
-        if kept.keys() >= set(planned.depends_on) and _holds(planned, former, results, checkpoints):
+        if kept.keys() >= set(planned.depends_on) and _holds(plan, planned, results, checkpoints):
             outputs = {
                 key.name: narrow(here(plan, key), former.outputs[key.name], wanted, checkpoints)
                 for key in planned.type.metadata.writes
             }
-            kept[planned.name] = _narrowed_record(planned, former, kept, outputs)
+            kept[planned.name] = _narrowed_record(plan, planned, former, kept, outputs)
     return tuple(kept.values())
 
 
-def _holds(
-    planned: PlannedStage, former: StageRecord, results: dict[str, StageRecord], checkpoints: Checkpoints
-) -> bool:
-    mark, parts = fingerprint_of(planned, digests(planned, results))
+def _holds(plan: Plan, planned: PlannedStage, results: dict[str, StageRecord], checkpoints: Checkpoints) -> bool:
+    former = results[planned.name]
+    mark, parts = fingerprint_of(planned, digests(plan, planned, outputs_of(results)))
     stream = planned.type.metadata.mode == "stream"
     return not why_not_reused(
         former, mark, parts, stream=stream, has=lambda ref: checkpoints.has(ref.digest, ref.suffix)
@@ -150,17 +134,13 @@ def _holds(
 
 
 def _narrowed_record(
-    planned: PlannedStage, former: StageRecord, kept: dict[str, StageRecord], outputs: dict[str, OutputRef]
+    plan: Plan,
+    planned: PlannedStage,
+    former: StageRecord,
+    kept: dict[str, StageRecord],
+    outputs: dict[str, OutputRef],
 ) -> StageRecord:
-    mark, parts = fingerprint_of(planned, digests(planned, kept))
+    mark, parts = fingerprint_of(planned, digests(plan, planned, outputs_of(kept)))
     # Its figures are the parent's; here it adds none.
     none: dict[str, Any] = {"counts": {}, "retries": 0, "dead_letters": 0, "finished_at": former.started_at}
     return former.model_copy(update={"outputs": outputs, "fingerprint": mark, "parts": parts, **none})
-
-
-def digests(planned: PlannedStage, results: Mapping[str, StageRecord]) -> dict[str, list[str]]:
-    """Return the digests of what a stage reads, by key, from the results of the stages that wrote it."""
-    return {
-        binding.key.name: [results[writer].outputs[binding.key.name].digest for writer in binding.writers]
-        for binding in planned.bindings
-    }

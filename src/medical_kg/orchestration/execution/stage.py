@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from medical_kg.orchestration.contract.errors import LedgerError, TooManyFailed, WaitTimedOut
@@ -15,11 +16,16 @@ from medical_kg.orchestration.execution.batch import Outcome
 from medical_kg.orchestration.execution.budget import budget_of
 from medical_kg.orchestration.execution.calling import call, pull
 from medical_kg.orchestration.execution.fingerprint import fingerprint_of, rerun_note, why_not_reused
+from medical_kg.orchestration.execution.inputs import inputs, outputs_of
 from medical_kg.orchestration.execution.isolated import work
-from medical_kg.orchestration.execution.leaving_out import counted, leave_out
+from medical_kg.orchestration.execution.leaving_out import counted
 from medical_kg.orchestration.execution.narrowing import narrowed
+from medical_kg.orchestration.execution.pulling import finished, meet, pages_of
+from medical_kg.orchestration.execution.remembering import Remembering, mark_of
+from medical_kg.orchestration.execution.remembering import counted as with_cached
 from medical_kg.orchestration.execution.sharing import handing
 from medical_kg.orchestration.execution.storing import Made, joined, store
+from medical_kg.orchestration.execution.sweeping import sweep
 from medical_kg.orchestration.execution.waiting import look
 from medical_kg.orchestration.interruption import watched
 from medical_kg.orchestration.isolation import RemoteStageType
@@ -44,7 +50,7 @@ if TYPE_CHECKING:
     from medical_kg.orchestration.execution.calling import Failure
     from medical_kg.orchestration.execution.waiting import Pause
     from medical_kg.orchestration.ledger.contract import FingerprintParts, StageStatus, Wait
-    from medical_kg.orchestration.pipeline.plan import Binding, PlannedStage
+    from medical_kg.orchestration.pipeline.plan import PlannedStage
 
 
 def execute_stage(run: BatchRun, name: str) -> Outcome:
@@ -88,7 +94,7 @@ class _Execution:
         results = run.ledger.results(run.batch.id)
         if lacking := [stage for stage in planned.depends_on if not _is_done(results.get(stage))]:
             return Outcome(planned.name, "skipped", reason=f"{', '.join(lacking)} gave nothing")
-        refs = {binding.key.name: _refs(binding, results) for binding in planned.bindings}
+        refs = inputs(run.plan, planned, outputs_of(results))
         mark, self._parts = fingerprint_of(planned, {key: [ref.digest for ref in found] for key, found in refs.items()})
         former = results.get(planned.name)
         if former is not None and former.status == "completed" and self._may_reuse(former, mark, self._parts):
@@ -155,13 +161,17 @@ class _Execution:
     def _work_here(self, refs: Mapping[str, list[OutputRef]], ctx: StageContext) -> Made:
         run, planned = self._batch_run, self._planned
         reads = self._load(refs)
+        remembering: Remembering | None = None
         guard = Guard(planned.policy, ctx, self._retried, run.draw)
         with run.instances.use(planned, ctx, guard) as stage:
             if self._metadata.mode == "stream":
-                called = pull(stage, ctx, guard, run.batch.cursor, run.submission.batch_size)
-                left_out = leave_out(called, run.ledger.forgotten_roots(run.submission.tenant))
+                take, cursor, limit = partial(pull, stage, ctx, guard), run.batch.cursor, run.submission.batch_size
+                forgotten = run.ledger.forgotten_roots(run.submission.tenant)
+                most = pages_of(run, planned.name)
+                called, swept = sweep(self._metadata, take, cursor, limit, partial(meet, run), forgotten, most)
             else:
-                called, left_out = call(stage, ctx, guard, reads), 0
+                remembering = self._remembering(guard, reads)
+                called, swept = call(stage, ctx, remembering or guard, reads), None
         if called.waiting is not None:
             return Made(waiting=called.waiting, overran=guard.overran)
         outputs, counts = store(self._metadata, called, run.checkpoints.put)
@@ -169,7 +179,15 @@ class _Execution:
             if hand := handing(key):
                 # The stage may have kept what it gave.
                 run.values[key.name, outputs[key.name].digest] = hand(value)
-        return Made(outputs, counted(counts, left_out), called.failures, None, called.cursor, guard.overran)
+        remembered = remembering.remembered(called) if remembering else None
+        counts = with_cached(counted(counts, swept.left_out if swept else 0), remembered)
+        return Made(outputs, counts, called.failures, None, called.cursor, guard.overran, swept, remembered)
+
+    def _remembering(self, guard: Guard, reads: Mapping[str, Any]) -> Remembering | None:
+        if not (mark := mark_of(self._planned)):
+            return None
+        find = partial(self._batch_run.ledger.recall, self._batch_run.submission.tenant)
+        return Remembering(guard, self._metadata, mark, reads[self._metadata.read_keys[0].name], find)
 
     def _retried(self, attempt: int, delay: float, error: BaseException) -> None:
         run = self._batch_run
@@ -186,7 +204,11 @@ class _Execution:
     def _complete(self, made: Made, mark: str) -> Outcome:
         run, planned = self._batch_run, self._planned
         letters = [self._dead_letter(ident, failure) for ident, failure in _told_apart(made.failures)]
-        record = self._record("completed", mark, outputs=made.outputs, counts=made.counts, dead_letters=len(letters))
+        pulled, found = None, None
+        if made.swept is not None:
+            made, pulled, found = finished(run, made)
+        came: dict[str, Any] = {"outputs": made.outputs, "counts": made.counts, "dead_letters": len(letters)}
+        record = self._record("completed", mark, sweep=found, **came)
         following = None if made.cursor is None else NextBatch(cursor=made.cursor)
         try:
             run.ledger.commit(
@@ -196,6 +218,8 @@ class _Execution:
                 notes=self._notes,
                 next_batch=following,
                 budget=budget_of(run, planned, record),
+                pulled=pulled,
+                remembered=made.remembered,
             )
         except TooManyFailed as error:
             return self.fail(error, letters, following)
@@ -275,7 +299,3 @@ def _told_apart(failures: Iterable[Failure]) -> Iterator[tuple[str, Failure]]:
 
 def _is_done(record: StageRecord | None) -> bool:
     return record is not None and record.status == "completed"
-
-
-def _refs(binding: Binding, results: Mapping[str, StageRecord]) -> list[OutputRef]:
-    return [results[writer].outputs[binding.key.name] for writer in binding.writers]

@@ -15,11 +15,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from medical_kg.orchestration.contract import StageMetadata, StateKey, Waiting
+    from medical_kg.orchestration.execution.sweeping import Swept
+    from medical_kg.orchestration.ledger.keeping import Remembered
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What came of a stage, stored; ``overran`` counts calls that took longer than their policy's timeout."""
+    """What came of a stage, stored.
+
+    ``overran`` counts calls that took longer than their policy's timeout; ``swept`` is what a stream stage found,
+    ``remembered`` what is kept for later.
+    """
 
     outputs: Mapping[str, OutputRef] = field(default_factory=dict)
     counts: Mapping[str, float] = field(default_factory=dict)
@@ -27,6 +33,8 @@ class Made:
     waiting: Waiting | None = None
     cursor: str | None = None
     overran: int = 0
+    swept: Swept | None = None
+    remembered: Remembered | None = None
 
 
 def load(key: StateKey[Any], refs: Iterable[OutputRef], get: Callable[[str, str], bytes]) -> Any:

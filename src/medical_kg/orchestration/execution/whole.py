@@ -5,8 +5,10 @@ Its errors are then retried, its time is limited, and its failure is that of the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from medical_kg.orchestration.contract.errors import ContractError
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.contract import StageMetadata
@@ -31,3 +33,15 @@ def _one(metadata: StageMetadata, result: Any) -> Any:
 
 def _listed(value: Any) -> Any:
     return list(value) if isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping)) else value
+
+
+def one_each(metadata: StageMetadata, group: Sequence[Any], results: list[Any]) -> list[Any]:
+    """Return the results of a group as they are.
+
+    Raises:
+        ContractError: they are not one for each item.
+    """
+    if len(results) != len(group):
+        what = f"process_many() returned {len(results)} results for {len(group)} items"
+        raise ContractError(f"stage type {metadata.stage_type!r}", what)
+    return results

@@ -141,8 +141,7 @@ def _rerun(
         return "yes", "; ".join(map(str, deciding))
     if wiring:
         return "if its input changes", "; ".join(map(str, wiring))
-    writers = dict.fromkeys(writer for binding in stage.bindings for writer in binding.writers)
-    if upstream := [name for name in writers if found[name].rerun != "no"]:
+    if upstream := [name for name in stage.writers if found[name].rerun != "no"]:
         return (
             "if its input changes",
             f"{' and '.join(upstream)} may give other output; the same output is not worked on again",

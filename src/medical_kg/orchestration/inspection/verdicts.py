@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from medical_kg.orchestration.execution.fingerprint import RUNS_AGAIN, Change, fingerprint_of, why_not_reused
+from medical_kg.orchestration.execution.inputs import handed, outputs_of
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.ledger.contract import Batch, HistoryEntry, OutputRef, StageRecord, Wait
@@ -117,14 +118,14 @@ def _is_done(look: Look, name: str) -> bool:
 
 def _changes(look: Look, planned: PlannedStage, record: StageRecord) -> tuple[tuple[Change, ...], tuple[str, ...]]:
     """Return what differs for certain, and the upstream stages whose output is open."""
-    writers = dict.fromkeys(writer for binding in planned.bindings for writer in binding.writers)
-    unknown = tuple(name for name in writers if look.found[name].verdict in RUNS_ANEW)
+    unknown = tuple(name for name in planned.writers if look.found[name].verdict in RUNS_ANEW)
     inputs = {
         binding.key.name: [
             ref.digest
             for writer in binding.writers
             if (found := look.results.get(writer)) and (ref := found.outputs.get(binding.key.name))
         ]
+        + [ref.digest for ref in handed(binding.key, outputs_of(look.results))]
         for binding in planned.bindings
     }
     if record.status == "failed":

@@ -6,16 +6,19 @@ changes a batch shows the generation it claimed; a commit under another generati
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from medical_kg.orchestration.contract import Condition, OnTimeout, Signal
+from medical_kg.orchestration.ledger.parts import FingerprintParts as FingerprintParts  # noqa: PLC0414  # of a record here
 from medical_kg.orchestration.ledger.requests import NewSubmission as NewSubmission  # noqa: PLC0414  # given on
 from medical_kg.orchestration.ledger.requests import Row as Row  # noqa: PLC0414  # given on
+from medical_kg.orchestration.ledger.sweeps import Missing, Pulled, Sweep
 from medical_kg.orchestration.ledger.tracing import Tracing
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.ledger.holdings import Holdings
+    from medical_kg.orchestration.ledger.keeping import Remembered
 
 Status = Literal["pending", "running", "waiting", "completed", "failed", "cancelled"]
 StageStatus = Literal["completed", "failed", "waiting"]
@@ -83,24 +86,6 @@ class OutputRef(Row):
     items: int | None
 
 
-class FingerprintParts(Row):
-    """What a stage's fingerprint was made of, so that a change can be told part by part.
-
-    ``config`` maps fields (dotted names within nested ones) to values, shortened digests standing for secrets and long
-    values; ``conditions`` are those its config names; ``inputs`` the content digests by key; ``source`` the hash of a
-    local module. ``digests`` holds the sha256 of each part in full.
-    """
-
-    type: str
-    distribution: str
-    version: str
-    source: str = ""
-    config: Mapping[str, Any]
-    conditions: Mapping[str, Any]
-    inputs: Mapping[str, tuple[str, ...]]
-    digests: Mapping[str, str]
-
-
 class StageRecord(Row):
     """What a stage of a batch came to.
 
@@ -123,6 +108,7 @@ class StageRecord(Row):
     finished_at: float
     error: str | None = None
     parts: FingerprintParts | None = None
+    sweep: Sweep | None = None
 
     @property
     def duration(self) -> float:
@@ -229,6 +215,9 @@ class Ledger(Tracing, Protocol):
     def started_by(self, submission_id: str) -> list[Submission]:
         """Return what the signals of a submission started, oldest first."""
 
+    def pipeline_texts(self, path: str, *, limit: int = 5) -> list[str]:
+        """Return what stood in a pipeline's file each time a submission went on with it anew, newest first."""
+
     def batch(self, batch_id: str) -> Batch:
         """Return one batch."""
 
@@ -279,7 +268,7 @@ class Ledger(Tracing, Protocol):
     def set_run(self, batch_id: str, generation: int, run_id: str) -> None:
         """Note which Dagster run carries the batch."""
 
-    def commit(
+    def commit(  # noqa: PLR0913  # all that one transaction makes valid
         self,
         record: StageRecord,
         generation: int,
@@ -289,6 +278,8 @@ class Ledger(Tracing, Protocol):
         next_batch: NextBatch | None = None,
         wait: Wait | None = None,
         budget: Budget | None = None,
+        pulled: Pulled | None = None,
+        remembered: Remembered | None = None,
     ) -> None:
         """Make a stage's result valid, in one transaction.
 
@@ -296,7 +287,7 @@ class Ledger(Tracing, Protocol):
         stage (attempts add up); the notes go to the history before the result's own line; the next batch is opened
         unless this batch has one. A ``failed`` record fails the batch too. A ``waiting`` record comes with its
         ``wait``; when it began stays as it first was if the stage waited before. A failed batch still takes what the
-        parallel branches of the run that failed it bring.
+        parallel branches of the run that failed it bring. What a stream stage ``pulled`` is the batch's from now on; what is ``remembered``, every later one's.
 
         Raises:
             StaleGeneration: another run has taken the batch over; nothing is changed.
@@ -308,13 +299,29 @@ class Ledger(Tracing, Protocol):
     def note(self, batch_id: str, generation: int, stage: str | None, note: Note) -> None:
         """Append a line to the history."""
 
-    def settle(self, batch_id: str, generation: int, stages: Sequence[str]) -> Batch:
+    def meet(
+        self, batch_id: str, generation: int, digests: Mapping[str, str], *, fingerprint: str, rejected: Sequence[str]
+    ) -> frozenset[str]:
+        """Note that a batch's submission found these roots, with these digests, and return those it may skip.
+
+        They were processed with this content and pipeline fingerprint, and no batch is at work on them; or a newer
+        submission has found them. Rejected records count as found too.
+        """
+
+    def met(self, batch_id: str, roots: Collection[str]) -> frozenset[str]:
+        """Return those of some roots that a batch's submission, or a newer one, has found in its input before."""
+
+    def missing(self, batch_id: str, rejected: Sequence[str] = ()) -> Missing:
+        """Return what earlier submissions of a batch's input found and its own did not; ``rejected`` are not kept yet."""
+
+    def settle(self, batch_id: str, generation: int, stages: Sequence[str], *, fingerprint: str = "") -> Batch:
         """End a run of a batch whose pipeline has these stages, and give up the lease.
 
         Failed when any stage failed; waiting when any waits (``ready_at``: now if a condition already holds or a
         deadline has passed, else the nearest deadline, else None); completed when every stage completed; else pending
         and ready at once (the run was cut short). The submission's status follows its batches. When a replay batch
-        completes, those of its dead letters that did not fail again are resolved.
+        completes, those of its dead letters that did not fail again are resolved. What a completed batch pulled has
+        then been seen under this pipeline ``fingerprint``, unless that is empty; not so roots with open dead letters.
 
         Raises:
             BatchHeld: the batch was cancelled meanwhile.

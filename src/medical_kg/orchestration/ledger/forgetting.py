@@ -14,7 +14,7 @@ from sqlalchemy import delete, select, update
 
 from medical_kg.orchestration.contract.database import insert, take_turn
 from medical_kg.orchestration.contract.errors import BatchHeld, LedgerError
-from medical_kg.orchestration.ledger import batches, history, traces
+from medical_kg.orchestration.ledger import batches, history, kept, traces
 from medical_kg.orchestration.ledger.contract import UNFINISHED, FingerprintParts, OutputRef, Row, StageRecord
 from medical_kg.orchestration.ledger.records import held_of, key_of, record_of
 from medical_kg.orchestration.ledger.tables import (
@@ -123,6 +123,7 @@ def begin(connection: Connection, removal: Removal, now: float) -> dict[str, int
             delete(SEEN).where(SEEN.c.tenant == removal.tenant, SEEN.c.item == removal.root)
         ).rowcount,
         "attachments": _detach(connection, removal),
+        "kept results": kept.forget(connection, removal.tenant, removal.root),
         "texts": _blot(connection, removal),
     }
     _tell(connection, removal, counts, now)
@@ -241,7 +242,7 @@ def mentioned(connection: Connection) -> tuple[set[tuple[str, str]], set[str]]:
         for ref in outputs.values()
     }
     uris: Iterable[list[dict[str, Any]]] = connection.execute(select(SIGNALS.c.attachments)).scalars()
-    return refs, {one["uri"] for attachments in uris for one in attachments}
+    return refs, {one["uri"] for attachments in uris for one in attachments}.union(kept.files(connection))
 
 
 def tenants_at_work(connection: Connection) -> frozenset[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
+from medical_kg.orchestration.ledger import kept
 from medical_kg.orchestration.ledger.contract import UNFINISHED, Row
 from medical_kg.orchestration.ledger.records import held_of
 from medical_kg.orchestration.ledger.tables import BATCHES, SIGNALS, STAGE_RESULTS, SUBMISSIONS
@@ -27,7 +28,8 @@ class Holdings(Row):
         needed: checkpoints of batches that are unfinished, or finished after the time that was asked for.
         spent: checkpoints that only batches mention which were completed or cancelled before it, by batch.
         submissions: the submission of each of those batches.
-        attachments: uris that signals brought to submissions unfinished, or finished after that time.
+        attachments: uris that signals brought to submissions unfinished, or finished after that time, or that kept results
+            of items speak of which were used after it.
         live: the unfinished batches.
     """
 
@@ -52,7 +54,7 @@ def look(connection: Connection, finished_before: float) -> Holdings:
         needed=needed,
         spent=spent,
         submissions={ident: batches[ident].submission_id for ident in spent},
-        attachments=frozenset(_attachments(connection, finished_before)),
+        attachments=frozenset((*_attachments(connection, finished_before), *kept.files(connection, finished_before))),
         live=live,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from medical_kg.orchestration.contract import Signal
 from medical_kg.orchestration.contract.errors import InputError
@@ -52,6 +52,20 @@ def key_of(value: Any) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
+def ident_of(facts: Any) -> str:
+    """Return the id of the one submission that follows from some facts, so that asking again finds it."""
+    return f"s{key_of(facts)[:12]}"
+
+
+OPTIONS = frozenset({"limit", "full_refresh", "max_removed"})
+"""What an input may say besides what it is: how much of it is wanted, and how."""
+
+
+def source_key(given: Mapping[str, Any]) -> str:
+    """Return what two inputs share that are the same but for how much of them is wanted."""
+    return key_of({name: value for name, value in given.items() if name not in OPTIONS})
+
+
 def unfinished_key(new: NewSubmission) -> str:
     """Return what no two unfinished submissions share: a key over tenant, pipeline, input and overrides."""
     return key_of([new.tenant, new.pipeline, dict(new.input), dict(new.overrides)])
@@ -64,6 +78,23 @@ def storable(text: str) -> str:
     """
     whole = text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
     return whole.replace("\x00", "\\x00")
+
+
+class Failed(Protocol):
+    """An item that failed: a dead letter, or what becomes one."""
+
+    @property
+    def item_id(self) -> str:
+        """Its id."""
+
+    @property
+    def root(self) -> str | None:
+        """The input record that it descends from, as far as it says so."""
+
+
+def input_record(one: Failed) -> str:
+    """Return the input record that an item descends from; one that names none counts as a record itself."""
+    return one.root or one.item_id
 
 
 NOT_COLUMNS = ("id", "pipeline_text", "told")

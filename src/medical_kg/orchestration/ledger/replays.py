@@ -9,7 +9,7 @@ from sqlalchemy import func, select, update
 
 from medical_kg.orchestration.contract.errors import IllegalTransition, RecordNotFound, TooManyFailed
 from medical_kg.orchestration.ledger import batches, history
-from medical_kg.orchestration.ledger.records import record_row
+from medical_kg.orchestration.ledger.records import input_record, record_row
 from medical_kg.orchestration.ledger.results import REPLACE_RECORD
 from medical_kg.orchestration.ledger.tables import DEAD_LETTERS
 
@@ -75,6 +75,6 @@ def check_budget(connection: Connection, held: Held, stage: str, letters: Sequen
     """
     record = func.coalesce(DEAD_LETTERS.c.root, DEAD_LETTERS.c.item_id)
     others = select(record).where(*_of(held), DEAD_LETTERS.c.stage != stage, DEAD_LETTERS.c.status == "open")
-    failed = set(connection.execute(others).scalars()) | {letter.root or letter.item_id for letter in letters}
+    failed = set(connection.execute(others).scalars()) | {input_record(letter) for letter in letters}
     if len(failed) > budget.allowed:
         raise TooManyFailed(held.batch.id, len(failed), budget.allowed, budget.limit, budget.total)

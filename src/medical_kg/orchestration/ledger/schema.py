@@ -35,6 +35,18 @@ def bring_up_to_date(engine: Engine) -> None:
         _migrate(connection)
 
 
+class LedgerTables:
+    """The ledger's tables, as ``contract.schemas.KeptTables``."""
+
+    version = SCHEMA
+    bring_up_to_date = staticmethod(bring_up_to_date)
+
+    def found(self, engine: Engine) -> str | None:
+        """Return the schema that a database has; None where it has no ledger."""
+        with reading(engine) as connection:
+            return revision(connection)
+
+
 def revision(connection: Connection) -> str | None:
     """Return the schema the database has; None when it has no ledger."""
     if not inspect(connection).has_table(VERSION_TABLE):

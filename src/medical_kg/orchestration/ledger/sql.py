@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from medical_kg.orchestration.contract import Clock, Signal, SystemClock
@@ -13,8 +13,10 @@ from medical_kg.orchestration.ledger import (
     forgetting,
     history,
     holdings,
+    kept,
     replays,
     results,
+    seen,
     signals,
     submissions,
     traces,
@@ -37,6 +39,7 @@ from medical_kg.orchestration.ledger.contract import (
 )
 from medical_kg.orchestration.ledger.records import submission_of
 from medical_kg.orchestration.ledger.schema import bring_up_to_date
+from medical_kg.orchestration.ledger.sweeps import Missing, Pulled
 from medical_kg.orchestration.ledger.transitions import check_at_work, check_generation, check_not_cancelled, verdict
 
 if TYPE_CHECKING:
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
 
     from medical_kg.orchestration.ledger.forgetting import Forgotten, Removal
     from medical_kg.orchestration.ledger.holdings import Holdings
+    from medical_kg.orchestration.ledger.keeping import Remembered
     from medical_kg.orchestration.ledger.traces import LedgerTraces
 
 
@@ -64,7 +68,7 @@ def open_ledger(url: str, *, clock: Clock | None = None) -> Ledger:
     return SqlLedger(engine, clock or SystemClock())
 
 
-class SqlLedger:
+class SqlLedger(kept.SqlKeeping):
     """The ledger over a SQLAlchemy engine; may be used from several threads, and beside other processes.
 
     A forked process opens its own: SQLite's connections do not survive a fork.
@@ -98,6 +102,11 @@ class SqlLedger:
         """See ``Ledger.started_by``."""
         with reading(self._engine) as connection:
             return submissions.started_by(connection, submission_id)
+
+    def pipeline_texts(self, path: str, *, limit: int = 5) -> list[str]:
+        """See ``Ledger.pipeline_texts``."""
+        with reading(self._engine) as connection:
+            return submissions.pipeline_texts(connection, path, limit)
 
     def batch(self, batch_id: str) -> Batch:
         """See ``Ledger.batch``."""
@@ -162,7 +171,7 @@ class SqlLedger:
             check_generation(held.batch, generation)
             batches.change(connection, held, now=self._now(), run_id=run_id)
 
-    def commit(
+    def commit(  # noqa: PLR0913  # all that one transaction makes valid
         self,
         record: StageRecord,
         generation: int,
@@ -172,6 +181,8 @@ class SqlLedger:
         next_batch: NextBatch | None = None,
         wait: Wait | None = None,
         budget: Budget | None = None,
+        pulled: Pulled | None = None,
+        remembered: Remembered | None = None,
     ) -> None:
         """See ``Ledger.commit``."""
         results.check_wait_given(record, given=wait is not None)
@@ -185,6 +196,10 @@ class SqlLedger:
             results.replace_dead_letters(connection, held, record.stage, dead_letters)
             if wait is not None:
                 signals.keep_wait(connection, held, wait)
+            if pulled is not None:
+                seen.take_on(connection, held, pulled, now)
+            if remembered is not None:
+                kept.remember(connection, held.tenant, remembered, now)
             if next_batch is not None:
                 batches.open_next(connection, held, next_batch.cursor, now)
             if record.status == "failed":
@@ -198,7 +213,26 @@ class SqlLedger:
             line = history.Line(note.event, note.reason, batch_id, stage, note.detail)
             batches.write(connection, held, [line], now=self._now())
 
-    def settle(self, batch_id: str, generation: int, stages: Sequence[str]) -> Batch:
+    def meet(
+        self, batch_id: str, generation: int, digests: Mapping[str, str], *, fingerprint: str, rejected: Sequence[str]
+    ) -> frozenset[str]:
+        """See ``Ledger.meet``."""
+        with writing(self._engine) as connection:
+            held = batches.load(connection, batch_id)
+            check_at_work(held.batch, generation)
+            return seen.meet(connection, held, digests, fingerprint, rejected)
+
+    def met(self, batch_id: str, roots: Collection[str]) -> frozenset[str]:
+        """See ``Ledger.met``."""
+        with reading(self._engine) as connection:
+            return seen.met(connection, batches.find(connection, batch_id), roots)
+
+    def missing(self, batch_id: str, rejected: Sequence[str] = ()) -> Missing:
+        """See ``Ledger.missing``."""
+        with reading(self._engine) as connection:
+            return seen.missing(connection, batches.find(connection, batch_id), rejected)
+
+    def settle(self, batch_id: str, generation: int, stages: Sequence[str], *, fingerprint: str = "") -> Batch:
         """See ``Ledger.settle``."""
         with writing(self._engine) as connection:
             now = self._now()
@@ -214,6 +248,7 @@ class SqlLedger:
             if status == "completed":
                 signals.end_waits(connection, held)
                 replays.resolve(connection, held, now)
+                seen.settle(connection, held, fingerprint)
             actor, values = held.claimed_by, {"ready_at": ready_at, **batches.NO_LEASE}
             return batches.move(connection, held, status, reason, actor=actor, now=now, **values)
 

@@ -11,8 +11,9 @@ from sqlalchemy import RowMapping, func, insert, select
 from medical_kg.orchestration.contract.errors import IllegalTransition, LedgerError, RecordNotFound
 from medical_kg.orchestration.ledger import batches
 from medical_kg.orchestration.ledger.contract import UNFINISHED, NewSubmission, Submission
+from medical_kg.orchestration.ledger.history import PIPELINE
 from medical_kg.orchestration.ledger.records import submission_of, submission_row, unfinished_key
-from medical_kg.orchestration.ledger.tables import SUBMISSIONS
+from medical_kg.orchestration.ledger.tables import HISTORY, SUBMISSIONS
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -113,3 +114,11 @@ def unfinished_of(connection: Connection, tenant: str, pipeline: str) -> list[st
     of_pipeline = (SUBMISSIONS.c.tenant == tenant, SUBMISSIONS.c.pipeline == pipeline)
     query = select(SUBMISSIONS.c.id).where(*of_pipeline, SUBMISSIONS.c.status.in_(UNFINISHED))
     return list(connection.execute(query.order_by(SUBMISSIONS.c.sequence)).scalars())
+
+
+def pipeline_texts(connection: Connection, path: str, limit: int) -> list[str]:
+    """Return the texts that a pipeline's file had when submissions went on with it, newest first."""
+    text = HISTORY.c.detail[PIPELINE].as_string()
+    joined = HISTORY.join(SUBMISSIONS, HISTORY.c.submission_id == SUBMISSIONS.c.id)
+    query = select(text).select_from(joined).where(SUBMISSIONS.c.pipeline_path == path, text.is_not(None))
+    return list(connection.execute(query.order_by(HISTORY.c.id.desc()).limit(limit)).scalars())

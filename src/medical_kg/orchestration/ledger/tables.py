@@ -12,6 +12,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     Table,
@@ -20,7 +21,7 @@ from sqlalchemy import (
 
 from medical_kg.orchestration.contract.database import LONG_WORDS, WORDS
 
-SCHEMA = "0003"
+SCHEMA = "0005"
 """The newest migration: revisions are numbered in order, as text of four digits."""
 
 VERSION_TABLE = "ledger_version"
@@ -112,6 +113,8 @@ STAGE_RESULTS = Table(
     Column("error", LONG_WORDS),
     # What the fingerprint was made of; NULL where an earlier release kept the result.
     Column("parts", JSON(none_as_null=True)),
+    # What a stream stage found of what was seen before; NULL of other stages.
+    Column("sweep", JSON(none_as_null=True)),
     PrimaryKeyConstraint("tenant", "batch_id", "stage"),
     _of_batch(),
 )
@@ -176,12 +179,21 @@ SEEN = Table(
     Column("tenant", WORDS, nullable=False),
     Column("pipeline", WORDS, nullable=False),
     Column("item", WORDS, nullable=False),
+    # The input that it was last found in.
+    Column("input_key", WORDS, nullable=False),
     Column("content_hash", WORDS, nullable=False),
     Column("pipeline_fingerprint", WORDS, nullable=False),
+    # Of the newest submission that found it, or found it missing.
+    Column("sequence", Integer, nullable=False),
+    # The batch that is to process this content; NULL once that is done.
+    Column("batch_id", WORDS),
+    # Which submission pulled this content, and when.
     Column("submission_id", WORDS, nullable=False),
     Column("at", Double, nullable=False),
     PrimaryKeyConstraint("tenant", "pipeline", "item"),
     _of_submission(),
+    _of_batch(),
+    Index("ix_seen_batch", "tenant", "batch_id"),
 )
 
 HISTORY = Table(
@@ -212,4 +224,22 @@ FORGOTTEN = Table(
     # What is still to be removed; NULL once nothing is.
     Column("remains", JSON(none_as_null=True)),
     PrimaryKeyConstraint("tenant", "root"),
+)
+
+ITEM_RESULTS = Table(
+    "item_results",
+    METADATA,
+    Column("tenant", WORDS, nullable=False),
+    # sha256 of the stage's fingerprint without inputs, and of the item's content.
+    Column("key", WORDS, nullable=False),
+    Column("root", WORDS, nullable=False),
+    Column("stage_type", WORDS, nullable=False),
+    Column("head", JSON, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    # Files of the workspace that the body speaks of.
+    Column("files", JSON, nullable=False),
+    Column("made_at", Double, nullable=False),
+    Column("used_at", Double, nullable=False, index=True),
+    PrimaryKeyConstraint("tenant", "key"),
+    Index("ix_item_results_root", "tenant", "root"),
 )

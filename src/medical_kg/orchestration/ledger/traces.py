@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from sqlalchemy import or_, select
 
 from medical_kg.orchestration.contract import Attachment
+from medical_kg.orchestration.ledger import kept
 from medical_kg.orchestration.ledger.contract import DeadLetter, Row
 from medical_kg.orchestration.ledger.records import dead_letter_of, signal_of
+from medical_kg.orchestration.ledger.seen import LOST, REJECTED
 from medical_kg.orchestration.ledger.tables import DEAD_LETTERS, SEEN, SIGNALS
 
 if TYPE_CHECKING:
@@ -43,12 +46,15 @@ class LedgerTraces(Row):
     dead_letters: tuple[DeadLetter, ...] = ()
     attached: tuple[Attached, ...] = ()
     seen: tuple[SeenRoot, ...] = ()
+    kept_results: Mapping[str, int] = {}
 
 
 def find(connection: Connection, tenant: str, root: str) -> LedgerTraces:
     """Return what there is of an input record, oldest first."""
     letters = select(DEAD_LETTERS).where(*letters_of(tenant, root)).order_by(DEAD_LETTERS.c.at, DEAD_LETTERS.c.stage)
-    seen = select(SEEN).where(SEEN.c.tenant == tenant, SEEN.c.item == root).order_by(SEEN.c.at, SEEN.c.pipeline)
+    ended = (SEEN.c.batch_id.is_(None), SEEN.c.content_hash.not_in((REJECTED, LOST)))
+    mine = (SEEN.c.tenant == tenant, SEEN.c.item == root)
+    seen = select(SEEN).where(*mine, *ended).order_by(SEEN.c.at, SEEN.c.pipeline)
     return LedgerTraces(
         dead_letters=tuple(dead_letter_of(row) for row in connection.execute(letters).mappings()),
         attached=tuple(_attached(connection, tenant, root)),
@@ -56,6 +62,7 @@ def find(connection: Connection, tenant: str, root: str) -> LedgerTraces:
             SeenRoot.model_validate({name: row[name] for name in SeenRoot.model_fields})
             for row in connection.execute(seen).mappings()
         ),
+        kept_results=kept.number_of(connection, tenant, root),
     )
 
 

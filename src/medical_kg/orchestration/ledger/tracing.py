@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from medical_kg.orchestration.ledger.keeping import Keeping
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
     from medical_kg.orchestration.ledger.traces import LedgerTraces
 
 
-class Tracing(Protocol):
+class Tracing(Keeping, Protocol):
     """See ``Ledger``."""
 
     def traces(self, tenant: str, root: str) -> LedgerTraces:

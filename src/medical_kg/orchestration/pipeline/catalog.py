@@ -39,12 +39,16 @@ class Entry:
     path: Path
     shipped: bool = False
 
+    def value(self) -> Any:
+        """Return what the file holds, unchecked; None where it cannot be read."""
+        try:
+            return load.load(self.path)[1].value
+        except load.LoadFailed:
+            return None
+
     def description(self) -> str:
         """Return the description the file gives, or an empty text; a file that cannot be read gives none."""
-        try:
-            value = load.load(self.path)[1].value
-        except load.LoadFailed:
-            return ""
+        value = self.value()
         metadata = value.get("metadata") if isinstance(value, dict) else None
         return str(metadata.get("description") or "") if isinstance(metadata, dict) else ""
 

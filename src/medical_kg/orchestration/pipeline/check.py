@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from medical_kg.orchestration.isolation import Environments
 from medical_kg.orchestration.pipeline import load
+from medical_kg.orchestration.pipeline.cron import check_schedule
 from medical_kg.orchestration.pipeline.dataflow import (
     Wiring,
     check_cycles,
@@ -31,11 +32,6 @@ if TYPE_CHECKING:
     from medical_kg.orchestration.pipeline.spec import PipelineSpec
     from medical_kg.orchestration.registry import Installation, Registry, StageType
     from medical_kg.orchestration.resilience import Policy
-
-NOT_ENFORCED: Mapping[str, str] = {
-    "schedule": "nothing starts it by itself",
-}
-"""Fields of a pipeline that are accepted and checked but have no effect in this release."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +91,7 @@ def check(
     problems += misshapen + _names(drafted, tree) + found
     problems += check_cycles(wiring, tree) + check_reads(wiring, stages, tree) + check_writes(wiring, tree)
     problems += check_streams(nodes, tree) + check_gates(drafted.gates, nodes, wiring, tree)
-    problems += _notes(tree) + policy_notes(nodes, tree)
+    problems += check_schedule(tree) + policy_notes(nodes, tree)
     ordered = tuple(sorted(problems, key=lambda one: (one.file != tree.file, one.file, one.line, one.column, one.code)))
     if drafted.spec is None or any(problem.severity == "error" for problem in ordered):
         return CheckResult(None, ordered)
@@ -106,14 +102,6 @@ def check(
 def _names(drafted: Draft, tree: load.Tree) -> list[Problem]:
     name = tree.value.get("name")
     return check_names(name if name and isinstance(name, str) else None, drafted.stages, drafted.gates, tree)
-
-
-def _notes(tree: load.Tree) -> list[Problem]:
-    return [
-        tree.problem("MKG070", f"{name} has no effect yet: {why}", (name,), key=True)
-        for name, why in NOT_ENFORCED.items()
-        if name in tree.value
-    ]
 
 
 def digest_of(text: str, overrides: Mapping[str, Any]) -> str:
@@ -136,6 +124,8 @@ def _plan(
         batch_size=spec.batch_size,
         description=spec.metadata.description,
         max_failed_items=spec.max_failed_items,
+        schedule=spec.schedule,
+        max_removed_items=spec.max_removed_items,
     )
 
 
@@ -153,4 +143,5 @@ def _planned(node: Node, conditions: Mapping[str, NamedCondition], wiring: Wirin
         bindings=bindings,
         order_only=tuple(name for name in node.depends_on if name not in giving),
         conditions={name: conditions[name] for name in node.conditions},
+        cache=node.draft.cache,
     )

@@ -36,6 +36,7 @@ class StageDraft:
     config: dict[str, Any]
     config_read: bool
     whole: bool
+    cache: bool = False
 
     @property
     def label(self) -> str:
@@ -103,6 +104,7 @@ def _stage(path: Path, raw: dict[str, Any]) -> StageDraft:
         config=spec.config or {},
         config_read="config" not in bad,
         whole=not bad,
+        cache=spec.cache is True,
     )
 
 

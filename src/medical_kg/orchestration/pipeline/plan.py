@@ -10,8 +10,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from medical_kg.orchestration.contract import NamedCondition, StateKey
+    from medical_kg.orchestration.pipeline.spec import ScheduleSpec
     from medical_kg.orchestration.registry import StageType
     from medical_kg.orchestration.resilience import Policy
+
+
+MAX_REMOVED = "50%"
+"""What may be removed of an input at once, unless the pipeline says: a source half of which is gone is rather broken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,7 @@ class PlannedStage:
         bindings: one per key read, in the order of the metadata.
         order_only: dependencies that give none of the bindings, so only order it.
         conditions: the named conditions its config refers to.
+        cache: whether results of single items are kept and used again.
     """
 
     name: str
@@ -49,6 +55,12 @@ class PlannedStage:
     bindings: tuple[Binding, ...] = ()
     order_only: tuple[str, ...] = ()
     conditions: Mapping[str, NamedCondition] = field(default_factory=dict)
+    cache: bool = False
+
+    @property
+    def writers(self) -> tuple[str, ...]:
+        """The stages that give what it reads, each once, in the order of the keys."""
+        return tuple(dict.fromkeys(writer for binding in self.bindings for writer in binding.writers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +68,8 @@ class Plan:
     """A pipeline ready to run. ``stages`` is in topological order, ties in the order of the file.
 
     ``digest`` is the sha256 of the file's text, ``path`` where it was read from, ``max_failed_items`` how many input
-    records of a batch may fail: a number, or a percentage such as ``"5%"``.
+    records of a batch may fail: a number, or a percentage such as ``"5%"``; ``max_removed_items`` likewise how many of
+    an input may be removed at once because they are gone from the source.
     """
 
     name: str
@@ -68,6 +81,8 @@ class Plan:
     batch_size: int
     description: str = ""
     max_failed_items: int | str | None = None
+    schedule: ScheduleSpec | None = None
+    max_removed_items: int | str = MAX_REMOVED
 
     def stage(self, name: str) -> PlannedStage:
         """Return a stage by name; raises ``KeyError``."""

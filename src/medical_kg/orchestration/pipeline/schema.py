@@ -51,6 +51,8 @@ def schema(
         {"type": "string", "pattern": f"^{PERCENT.pattern}{END}"},
         NULL,
     ]
+    fields["max_removed_items"]["anyOf"] = fields["max_failed_items"]["anyOf"][:-1]
+    fields["schedule"]["anyOf"] = [{"type": "string", "minLength": 1}, *fields["schedule"]["anyOf"]]
     definitions["ConditionSpec"]["anyOf"] = _condition_forms()
     definitions["Clause"]["allOf"] = list(_operators())
     _stage(definitions, list(_types(stages)), policies, environments)

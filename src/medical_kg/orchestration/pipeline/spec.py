@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from medical_kg.orchestration.contract import Clause, Condition, NamedCondition, OnTimeout
 from medical_kg.orchestration.contract.model import Model
+from medical_kg.orchestration.pipeline.plan import MAX_REMOVED
 
 DEFAULT_BATCH_SIZE = 2000
 PERCENT = re.compile(r"(100|[0-9]{1,2}(\.[0-9]+)?)%")
@@ -17,11 +18,25 @@ Text = Annotated[str, Field(min_length=1, max_length=1000)]
 Seconds = Annotated[float, Field(strict=True, gt=0, le=10 * 365 * 86_400, allow_inf_nan=False)]
 
 
-def _count_or_percent(value: Any) -> Any:
+def is_count_or_percent(value: Any) -> bool:
+    """Whether a limit can be read: a whole number from 0, or a percentage such as ``"5%"``."""
     number = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    if number or (isinstance(value, str) and PERCENT.fullmatch(value)):
+    return number or (isinstance(value, str) and PERCENT.fullmatch(value) is not None)
+
+
+def _count_or_percent(value: Any) -> Any:
+    if is_count_or_percent(value):
         return value
     msg = "must be a whole number from 0, or a percentage such as '5%'"
+    raise ValueError(msg)
+
+
+def _cron_alone(value: Any) -> Any:
+    if isinstance(value, str):
+        return {"cron": value}
+    if isinstance(value, (dict, ScheduleSpec)):
+        return value
+    msg = "must be a cron line such as '0 3 * * *', or a mapping with `cron`"
     raise ValueError(msg)
 
 
@@ -39,6 +54,10 @@ class StageSpec(Model):
     environment: Text | None = Field(
         default=None,
         description="Run it in a worker process: `process`, or a table `[environments.NAME]` of medical_kg.toml.",
+    )
+    cache: Annotated[bool, Field(strict=True)] = Field(
+        default=False,
+        description="Keep the result of each item, and take it again wherever the same item comes to the same stage type and config.",
     )
     depends_on: Annotated[list[Text], _empty_when_null(list)] = Field(
         default_factory=list, description="The stages that must be done before this one."
@@ -108,6 +127,16 @@ class TriggerSpec(Model):
     equals: Any = Field(default=True, description="The value it must have.")
 
 
+class ScheduleSpec(Model):
+    """When the pipeline runs by itself, and over what; a cron line alone stands for `{cron: ...}`."""
+
+    cron: Text = Field(description="Minute, hour, day of month, month, day of week: `0 3 * * *` is every day at 3:00.")
+    timezone: Text = Field(default="UTC", description="The time zone in which that is meant, such as Europe/Berlin.")
+    input: Text | None = Field(
+        default=None, description="What is processed, as of `run --input`: a URL, or a path relative to this file."
+    )
+
+
 class PipelineSpec(Model):
     """A pipeline file."""
 
@@ -126,5 +155,13 @@ class PipelineSpec(Model):
         default=None,
         description="How many input records of a batch may fail before it fails, as a number or a percentage such as '5%'.",
     )
-    schedule: Text | None = Field(default=None, description="When to run by itself, as a cron line.")
+    max_removed_items: Annotated[int | str, BeforeValidator(_count_or_percent)] = Field(
+        default=MAX_REMOVED,
+        description="How many input records may be removed at once because they are gone from the source, as a number "
+        "or a percentage of those seen before.",
+    )
+    schedule: Annotated[ScheduleSpec, BeforeValidator(_cron_alone)] | None = Field(
+        default=None,
+        description="When Dagster's daemon runs it by itself: a cron line in quotes, in UTC, or a mapping.",
+    )
     triggers: list[TriggerSpec] = Field(default_factory=list, description="Signals that start it.")

@@ -121,7 +121,7 @@ def resolve(
         policy, wrong_policy = _policy(draft, type_, policies, tree)
         depends_on, wrong_dependencies = _dependencies(draft, names, tree)
         done = configure(draft, type_, conditions, installation, tree) if type_ and draft.config_read else Configured()
-        problems += (*wrong_type, *wrong_policy, *wrong_dependencies, *done.problems)
+        problems += (*wrong_type, *wrong_policy, *wrong_dependencies, *done.problems, *_cache(draft, type_, tree))
         nodes.append(
             Node(
                 draft=draft,
@@ -157,6 +157,33 @@ def _type(
     unknown = [need for need in type_.metadata.needs if need not in SERVICES]
     message = f"stage type {draft.type!r} from {type_.origin} needs the service {{!r}}, which does not exist"
     return type_, [tree.problem("MKG024", message.format(need), path, near(need, SERVICES)) for need in unknown]
+
+
+def _cache(draft: StageDraft, type_: StageType | None, tree: Tree) -> list[Problem]:
+    if not draft.cache or type_ is None:
+        return []
+    metadata = type_.metadata
+    lacks = (
+        (metadata.cacheable, "its type does not claim to be `cacheable`, so equal input may give another result"),
+        (metadata.mode == "item", f"its type is called with a whole {metadata.mode}, not item by item"),
+        (
+            len(metadata.read_keys) == 1,
+            "its type reads more than its items, so a result does not depend on its item alone",
+        ),
+        (
+            metadata.output_handler is None,
+            "its type has an output handler, so results of single items have no stored form",
+        ),
+        (
+            metadata.read_keys and metadata.read_keys[0].root_of,
+            "its items name no root, so they could not be forgotten",
+        ),
+    )
+    reason = next((said for fits, said in lacks if not fits), None)
+    if reason is None:
+        return []
+    message = f"stage {draft.label} of type {draft.type!r} cannot keep results of single items: {reason}"
+    return [tree.problem("MKG028", message, (*draft.path, "cache"), "remove `cache`")]
 
 
 def _unusable(draft: StageDraft, type_: str, error: PluginError, tree: Tree) -> Problem:

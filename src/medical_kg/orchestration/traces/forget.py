@@ -114,6 +114,7 @@ class _Task:
             "dead letters": len(traces.dead_letters),
             "seen": len(traces.seen),
             "attachments": len(traces.attached),
+            "kept results": sum(traces.kept_results.values()),
         }
         self.removed["records"] = {"in stored results": prepared.items}
         self._keepers("kept")
@@ -136,16 +137,14 @@ class _Task:
 
     def go_on(self) -> None:
         """Remove what remains, and say so once nothing does."""
-        from medical_kg.orchestration.contract.database import open_engine, shred
+        from medical_kg.orchestration.contract.database import opened, shred
 
         (listed,) = self.workspace.ledger.forgotten(self.tenant, self.root)
         self._keepers("forget")
         self._elsewhere(listed.remains or {})
-        engine = open_engine(self.workspace.database_url)
-        try:
-            self._try("the database", lambda: shred(engine))
-        finally:
-            engine.dispose()
+        for url in dict.fromkeys((self.workspace.database_url, self.workspace.of_tenant(self.tenant).database_url)):
+            with opened(url) as engine:
+                self._try("the database", partial(shred, engine))
         if not self.left:
             self.workspace.ledger.finish_forgetting(self.tenant, self.root)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from medical_kg.orchestration.contract import REMOVED
 from medical_kg.orchestration.contract.errors import MedicalKGError
+from medical_kg.orchestration.execution.inputs import HANDED
 from medical_kg.orchestration.execution.narrowing import here
 from medical_kg.orchestration.isolation.remote import RemoteCodec
 from medical_kg.orchestration.planning import plan_of
@@ -50,4 +52,5 @@ class Pipelines:
         """Return the keys of a result's values by name, as far as they can be decoded in this process."""
         metadata, plan = self.metadata(submission, record), self.plan(submission)
         found = {key.name: here(plan, key) if plan else key for key in (metadata.writes if metadata else ())}
-        return {name: key for name, key in found.items() if not isinstance(key.codec, RemoteCodec)}
+        readable = {name: key for name, key in found.items() if not isinstance(key.codec, RemoteCodec)}
+        return readable | {HANDED: REMOVED}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from medical_kg.orchestration.execution.fingerprint import fingerprint_of
+from medical_kg.orchestration.execution.inputs import digests, outputs_of
 from medical_kg.orchestration.ledger.contract import OutputRef
 from medical_kg.orchestration.ledger.forgetting import Removal, Rewrite, state_of
 from medical_kg.orchestration.runner import is_dead
@@ -15,7 +16,6 @@ from medical_kg.orchestration.traces.scan import stored_files
 if TYPE_CHECKING:
     from medical_kg.orchestration.contract import StateKey
     from medical_kg.orchestration.ledger.contract import StageRecord
-    from medical_kg.orchestration.pipeline.plan import PlannedStage
     from medical_kg.orchestration.traces.scan import Found, Held, Scan
     from medical_kg.orchestration.workspace import Workspace
 
@@ -152,18 +152,12 @@ class _Batch:
 
     def _mark(self, record: StageRecord) -> tuple[str, Any] | None:
         """Return the fingerprint over the new inputs, where the old one fits the old ones: the result stays usable."""
-        planned = next((one for one in self._plan.stages if one.name == record.stage), None) if self._plan else None
-        if planned is None or any(w not in self._new for binding in planned.bindings for w in binding.writers):
+        plan = self._plan
+        planned = next((one for one in plan.stages if one.name == record.stage), None) if plan else None
+        if plan is None or planned is None or not self._new.keys() >= set(planned.writers):
             return None
-        before = {stage: dict(one.outputs) for stage, one in self._found.results.items()}
-        if fingerprint_of(planned, _inputs(planned, before))[0] != record.fingerprint:
+        before = outputs_of(self._found.results)
+        if fingerprint_of(planned, digests(plan, planned, before))[0] != record.fingerprint:
             return None
-        after = fingerprint_of(planned, _inputs(planned, self._new))
+        after = fingerprint_of(planned, digests(plan, planned, self._new))
         return None if after[0] == record.fingerprint else after
-
-
-def _inputs(planned: PlannedStage, outputs: Mapping[str, Mapping[str, OutputRef]]) -> dict[str, list[str]]:
-    return {
-        binding.key.name: [outputs[writer][binding.key.name].digest for writer in binding.writers]
-        for binding in planned.bindings
-    }

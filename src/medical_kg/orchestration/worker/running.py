@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from medical_kg.orchestration.contract import NamedCondition, Stage, StageContext
 from medical_kg.orchestration.execution.calling import Called, call, pull
 from medical_kg.orchestration.execution.keeping import plain
-from medical_kg.orchestration.execution.leaving_out import counted, leave_out
+from medical_kg.orchestration.execution.leaving_out import counted
+from medical_kg.orchestration.execution.remembering import Remembering, received
+from medical_kg.orchestration.execution.remembering import counted as with_cached
+from medical_kg.orchestration.execution.remembering import plain as told_to_engine
 from medical_kg.orchestration.execution.storing import load, store
+from medical_kg.orchestration.execution.sweeping import Swept, sweep
 from medical_kg.orchestration.isolation.board import OPENING, WHOLE, Board, Spool
 from medical_kg.orchestration.isolation.errors import told
 from medical_kg.orchestration.ledger.contract import OutputRef
@@ -21,8 +27,18 @@ from medical_kg.orchestration.worker.watched import Items, Watched
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.isolation.channel import Channel
+    from medical_kg.orchestration.ledger.keeping import ItemResult, Remembered
     from medical_kg.orchestration.registry import StageType
     from medical_kg.orchestration.workspace import Workspace
+
+
+class _Made(NamedTuple):
+    """What a call gave: also who watched it, what a stream stage found, and what is kept of single items."""
+
+    called: Called
+    guard: Watched
+    swept: Swept | None = None
+    remembered: Remembered | None = None
 
 
 class Runner:
@@ -49,8 +65,7 @@ class Runner:
             called = self._call(type_, config, ctx, request, board, Spool(fds[1]))
         finally:
             board.close()
-        left_out = leave_out(called[0], request["leave_out"]) if type_.metadata.mode == "stream" else 0
-        return self._answer(type_, called, left_out)
+        return self._answer(type_, called)
 
     def ask(self, type_: StageType, request: Mapping[str, Any]) -> dict[str, Any]:
         """Ask a stage that keeps things what it keeps, or tell it to forget."""
@@ -77,7 +92,7 @@ class Runner:
         request: Mapping[str, Any],
         board: Board,
         spool: Spool,
-    ) -> tuple[Called, Watched]:
+    ) -> _Made:
         used = {(index, length): count for index, length, count in request["used"]}
         common: dict[str, Any] = {"board": board, "out_of_memory": self._out_of_memory}
         policy = Policy.model_validate(request["policy"])
@@ -92,20 +107,42 @@ class Runner:
         guard = Watched(*_left(plain, whole), **common)
         guard.at((WHOLE, 0), whole)
         if type_.metadata.mode == "stream":
-            return pull(self._stage, ctx, guard, request["cursor"], request["limit"]), guard
+            take = partial(pull, self._stage, ctx, guard)
+            asked = (request["cursor"], request["limit"], self._meet, request["leave_out"], request["most_pages"])
+            called, swept = sweep(type_.metadata, take, *asked)
+            return _Made(called, guard, swept)
         reads = self._reads(type_, request["reads"])
         if type_.metadata.mode == "item":
             items = reads[type_.metadata.read_keys[0].name]
             guard = Items(*plain, items=items, metadata=type_.metadata, spool=spool, used=used, **common)
-        return call(self._stage, ctx, guard, reads), guard
+            if mark := request.get("mark"):
+                before = Remembering(guard, type_.metadata, mark, items, self._recall)
+                called = call(self._stage, ctx, before, reads)
+                return _Made(called, guard, remembered=before.remembered(called))
+        return _Made(call(self._stage, ctx, guard, reads), guard)
+
+    def _recall(self, keys: Sequence[str]) -> dict[str, ItemResult]:
+        return {one.key: one for one in map(received, self._asked_engine({"recall": list(keys)}))}
 
     def _reads(self, type_: StageType, refs: Mapping[str, Any]) -> dict[str, Any]:
         get = self._workspace.checkpoints.get
         known = {name: [OutputRef.model_validate(ref) for ref in found] for name, found in refs.items()}
         return {key.name: load(key, known[key.name], get) for key in type_.metadata.read_keys}
 
-    def _answer(self, type_: StageType, made: tuple[Called, Watched], left_out: int) -> dict[str, Any]:
-        called, guard = made
+    def _meet(self, digests: Mapping[str, str], rejected: Sequence[str], *, process_all: bool) -> Collection[str]:
+        said = {"met": dict(digests), "rejected": list(rejected), "process_all": process_all}
+        skipped: list[str] = self._asked_engine(said)
+        return skipped
+
+    def _asked_engine(self, said: Mapping[str, Any]) -> Any:
+        self._channel.send(said)
+        answered = self._channel.receive()
+        if answered is None:
+            raise ConnectionResetError("the engine is gone")
+        return answered[0]["answer"]
+
+    def _answer(self, type_: StageType, made: _Made) -> dict[str, Any]:
+        called, guard, swept, remembered = made
         answer: dict[str, Any] = {"overran": guard.overran, "cursor": called.cursor}
         if called.waiting is not None:
             waiting = called.waiting
@@ -120,8 +157,10 @@ class Runner:
         outputs, counts = store(type_.metadata, called, self._workspace.checkpoints.put)
         return answer | {
             "outputs": {name: ref.model_dump() for name, ref in outputs.items()},
-            "counts": counted(counts, left_out),
+            "counts": with_cached(counted(counts, swept.left_out if swept else 0), remembered),
+            "remembered": remembered and told_to_engine(remembered),
             "failures": [failure.plain() for failure in called.failures],
+            "swept": asdict(swept) if swept else None,
         }
 
     def _context(
@@ -135,7 +174,7 @@ class Runner:
             config=config,
             logger=logging.LoggerAdapter(logger, ids),
             conditions=conditions,
-            services=services(type_.metadata.needs, self._workspace, self._channel),
+            services=services(type_.metadata.needs, self._workspace, said["tenant"], self._channel),
             isolated=True,
         )
 

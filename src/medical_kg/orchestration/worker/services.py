@@ -56,7 +56,7 @@ class RemoteSignals:
         return received[0]["answer"]
 
 
-def services(needs: Iterable[str], workspace: Workspace, channel: Channel) -> dict[str, Any]:
+def services(needs: Iterable[str], workspace: Workspace, tenant: str, channel: Channel) -> dict[str, Any]:
     """Return the services that a stage's metadata asks for.
 
     Raises:
@@ -67,7 +67,7 @@ def services(needs: Iterable[str], workspace: Workspace, channel: Channel) -> di
         "files": lambda: workspace.files,
         "http": lambda: _http(workspace),
         "plugins": lambda: workspace.installation,
-        "workspace": lambda: workspace,
+        "workspace": lambda: workspace.of_tenant(tenant),
     }
     return {need: makers[need]() for need in needs}
 

@@ -1,0 +1,109 @@
+"""The same folder again and again, through pipeline ``auto`` and the real stores."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from medical_kg.orchestration.api import submit
+from medical_kg.orchestration.contract.database import open_engine, reading
+from medical_kg.orchestration.workspace import Workspace
+
+HASHING = {"chunk.embedder": "hashing", "embed.embedder": "hashing"}
+TABLES = (
+    "index_documents",
+    "index_identifiers",
+    "index_chunks",
+    "index_vectors",
+    "graph_statements",
+    "graph_nodes",
+    "graph_identifiers",
+    "graph_edges",
+)
+NAMES = "abcde"
+UNREADABLE = b"\0\1\2\xff" * 10
+
+
+def workspace(folder: Path, url: str) -> Workspace:
+    folder.mkdir(parents=True)
+    (folder / "medical_kg.toml").write_text(f'[workspace]\ndatabase_url = "{url}"\n', encoding="utf-8")
+    return Workspace(folder)
+
+
+def run(place: Workspace, source: Path, **more: Any) -> None:
+    more = {"max_removed": "100%", **more}
+    report = submit(place, "auto", input=source, engine="plain", overrides=HASHING, **more)
+    assert report.submission.status == "completed", report.errors
+
+
+def rows(url: str, tables: tuple[str, ...] = TABLES) -> dict[str, list[Any]]:
+    """All rows of index and graph."""
+    engine = open_engine(url)
+    with reading(engine) as connection:
+        found = {
+            table: sorted(map(repr, connection.exec_driver_sql(f"SELECT * FROM {table}").all())) for table in tables
+        }
+    engine.dispose()
+    return found
+
+
+def text(name: str, version: int) -> str:
+    return f"Document {name}\n\nVersion {version} of it speaks of aspirin and of {name * 3}.\n"
+
+
+EDIT = st.tuples(st.sampled_from(NAMES), st.sampled_from(["write", "write", "remove", "break"]), st.integers(0, 2))
+RUNS = st.lists(st.lists(EDIT, max_size=4), min_size=1, max_size=4)
+
+
+class Folder:
+    """A folder of documents, and what of it a fresh run would find: what fails keeps what was there before."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path, self.good = folder / "in", folder / "good"
+        for path in (self.path, self.good):
+            path.mkdir()
+            # One that always stays: an empty input is an error.
+            (path / "z.txt").write_text(text("z", 0), encoding="utf-8")
+
+    def edit(self, name: str, what: str, version: int) -> None:
+        file, good = self.path / f"{name}.txt", self.good / f"{name}.txt"
+        if what == "write":
+            for one in (file, good):
+                one.write_text(text(name, version), encoding="utf-8")
+        elif what == "remove":
+            file.unlink(missing_ok=True)
+            good.unlink(missing_ok=True)
+        elif good.exists():
+            file.write_bytes(UNREADABLE)
+
+
+@pytest.mark.slow
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(runs=RUNS)
+def test_any_edits_and_runs_end_as_a_fresh_run_does(
+    runs: list[list[tuple[str, str, int]]], tmp_path: Path, new_url: Callable[[], str]
+) -> None:
+    """Added, changed, removed and unreadable documents, in any order: index and graph equal a fresh run's, row by row."""
+    shutil.rmtree(tmp_path / "case", ignore_errors=True)
+    (tmp_path / "case").mkdir()
+    folder, url, fresh = Folder(tmp_path / "case"), new_url(), new_url()
+    place = workspace(tmp_path / "case" / "kg", url)
+    before: set[str] = set()
+    for edits in runs:
+        for edit in edits:
+            # What is broken must have been run while it was good, or nothing of it is kept.
+            if edit[1] != "break" or edit[0] in before:
+                folder.edit(*edit)
+        run(place, folder.path)
+        before = {file.stem for file in folder.good.iterdir() if (folder.path / file.name).read_bytes() != UNREADABLE}
+    place.close()
+    other = workspace(tmp_path / "case" / "fresh", fresh)
+    run(other, folder.good)
+    other.close()
+    assert rows(url) == rows(fresh)
