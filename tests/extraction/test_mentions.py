@@ -147,3 +147,31 @@ def test_every_place_holds_a_name_of_its_concept(text: str) -> None:
     for one in places:
         surface = text[one.start : one.end]
         assert row_of(surface) in names or surface in shorts or surface.removesuffix("s") in shorts
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "identifier"),
+    [
+        ("Heart Failure", "condition", "mesh:D006333"),
+        (" heart failure. ", "condition", "mesh:D006333"),
+        ("Congestive heart failure (CHF); CHF", "condition", "mesh:D006333"),
+        ("Failure, Heart", "condition", "mesh:D006333"),
+        ("Heart Failure, Congestive", "condition", "mesh:D006333"),
+        ("heart failure, pain", "condition", None),
+        ("heart failure,", "condition", "mesh:D006333"),
+        ("heart failure", "chemical", None),
+        ("chronic heart failure", "condition", None),
+        ("heart failure 2", "condition", None),
+        ("heart failure and pain", "condition", None),
+        ("", "condition", None),
+        ("-", "condition", None),
+    ],
+)
+def test_a_name_stands_for_a_concept_when_it_says_nothing_more(name: str, kind: str, identifier: str | None) -> None:
+    """The whole of a name must be one concept of the kind, however often it is repeated."""
+    terms = [
+        Term("MESH:D006333", "Heart Failure", ("congestive heart failure",), kind="condition"),
+        Term("MESH:D010146", "Pain", kind="condition"),
+    ]
+    concept = Finder(build([Given(terms)])).named(name, kind)
+    assert (concept and concept.identifiers[0]) == identifier

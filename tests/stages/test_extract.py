@@ -271,3 +271,19 @@ def test_a_claim_says_who_states_it_and_what_found_it() -> None:
     (claim,) = ExtractStage(ExtractConfig()).process(CTX, document(fact("Heart Failure")))[CLAIMS]
     version = ExtractStage.metadata.version
     assert (claim.document, claim.stage, claim.confidence) == ("nct:NCT01", f"extract {version}", 1.0)
+
+
+def test_a_fact_without_identifier_meets_the_concept_of_its_name(tmp_path: Path) -> None:
+    """A condition that a document only names is the vocabulary's node of this name and kind; one with an id stays as it is."""
+    table = tmp_path / "t.tsv"
+    table.write_text("MESH:D006333\tCardiac Failure\theart failure\nMESH:D010146\tPain\t\n", encoding="utf-8")
+    choice = {"vocabulary": "tsv", "options": {"path": str(table), "kind": "condition"}}
+    facts = [
+        fact("Heart failure (HF)", at="/c/0"),
+        fact("Severe pain", at="/c/1"),
+        fact("pain", kind="intervention", at="/c/2"),
+        fact("Pain", "local:7", at="/c/3"),
+    ]
+    run = run_stage(ExtractStage, {"vocabularies": [choice]}, documents=[document(*facts)], workspace=tmp_path)
+    structured = [claim.object for claim in run.output[CLAIMS.name] if claim.method == "structured"]
+    assert structured == ["mesh:D006333", "condition:severe pain", "intervention:pain", "local:7"]

@@ -54,6 +54,25 @@ class Finder:
         found += defined.uses(text, spans, found)
         return longest(found)
 
+    def named(self, name: str, kind: str) -> Concept | None:
+        """Return the concept of a kind that a name stands for; None where words of it say more, or something else.
+
+        ``Type 2 Diabetes (T2D)`` names one concept twice and nothing besides; ``severe asthma`` says more than ``asthma``.
+        A heading such as ``Diabetes Mellitus, Type 2`` is read in the order of speech as well.
+        """
+        head, comma, before = name.rpartition(",")
+        spoken = [name, f"{before.strip()} {head}"] if comma else [name]
+        concept = next(filter(None, map(self._all_of, spoken)), None)
+        return concept if concept and concept.kind == kind and concept.identifiers else None
+
+    def _all_of(self, name: str) -> Concept | None:
+        """Return the one concept that all words of a name are about."""
+        found = self.find(name, [(0, len(name))])
+        concepts = {one.concept for one in found}
+        named_words = {at for one in found for at in range(one.start, one.end)}
+        says_more = any(letter.isalnum() and at not in named_words for at, letter in enumerate(name))
+        return None if says_more or len(concepts) != 1 else concepts.pop()
+
     def _candidates(self, text: str, row: Sequence[Token], defined: _Defined) -> Iterator[Found]:
         """Yield what holds; of the concepts that share a place and a name, the first."""
         lexicon = self._lexicon

@@ -51,12 +51,13 @@ class ExtractStage(Stage[ExtractConfig]):
     """Turns facts, and what the text says of the concepts of vocabularies, into entities and claims.
 
     It knows no format, only ``Fact`` and ``Concept``. Structured facts come first: a node that both give takes its kind
-    and name from them.
+    and name from them. A fact that names its object without an identifier takes those of the vocabulary's concept of this
+    kind with this very name, so that a trial's own ``Type 2 Diabetes`` is the node that texts mention.
     """
 
     metadata = StageMetadata(
         stage_type="extract",
-        version="2.1.0",
+        version="2.2.0",
         description="Turns the structured facts and the text of documents into entities and claims with their evidence.",
         reads=(DOCUMENTS,),
         writes=(ENTITIES, CLAIMS),
@@ -83,7 +84,8 @@ class ExtractStage(Stage[ExtractConfig]):
         """Return the entities and claims of one document."""
         del ctx, reads
         spans = Spans(item)
-        found = [(fact, _node_of(fact, item), spans.mention(fact.evidence, fact.pointer)) for fact in item.facts]
+        facts = map(self._identified, item.facts)
+        found = [(fact, _node_of(fact, item), spans.mention(fact.evidence, fact.pointer)) for fact in facts]
         entities = [_document_entity(item, spans), *(_concept_entity(item, *one) for one in found)]
         claims = [_claim(item, *one) for one in found]
         if self._finder is not None:
@@ -91,6 +93,16 @@ class ExtractStage(Stage[ExtractConfig]):
             entities += in_text.entities
             claims += in_text.claims
         return {ENTITIES: _merged(entities), CLAIMS: [self._supported(claim, item) for claim in _first_by_id(claims)]}
+
+    def _identified(self, fact: Fact) -> Fact:
+        """Give the object of a fact identifiers where it has none and a vocabulary knows its name."""
+        if self._finder is None or any(map(normal_identifier, fact.object.identifiers)):
+            return fact
+        concept = self._finder.named(fact.object.name, fact.object.kind)
+        if concept is None:
+            return fact
+        identified = fact.object.model_copy(update={"identifiers": concept.identifiers})
+        return fact.model_copy(update={"object": identified})
 
     def _supported(self, claim: Claim, document: Document) -> Claim:
         """Say who states a claim, what found it, and how far to trust that."""
