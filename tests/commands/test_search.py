@@ -188,6 +188,30 @@ def test_a_filter_that_cannot_be_meant_is_an_error(workspace: FakeWorkspace) -> 
             raise error or AssertionError
 
 
+def test_records_of_one_work_share_their_places(workspace: FakeWorkspace) -> None:
+    """Of two records of one article the better passage is shown, with the other's id; a program is told both ids."""
+    fields: dict[str, Any] = {"kind": "article", "title": "Dengue", "text": "dengue", "sections": ()}
+    documents = [
+        Document(id=name, root=name, identifiers=(name, "doi:10.1/x"), provenance=PROVENANCE, **fields)
+        for name in ("pmid:1", "openalex:W1")
+    ]
+    place: dict[str, Any] = {"ordinal": 0, "start": 0, "end": 6, "section": "", "tokens": 1}
+    texts = {"pmid:1": "dengue among many more words", "openalex:W1": "dengue"}
+    chunks = [Chunk(id=name, root=name, document=name, text=text, **place) for name, text in texts.items()]
+    with closing(DatabaseStore(workspace.database_url).index()) as index:
+        index.replace(documents, chunks, [], version=2)
+    words = ("dengue", "--kind", "text")
+    context = Context(workspace)
+    run(context, *words, "--per-document", "1")
+    (first, where, also, _) = context.printed.getvalue().splitlines()
+    assert (first.split()[2], where, also) == ("openalex:W1", "   characters 0-6", "   also as pmid:1")
+    found = json.loads(run(Context(workspace), *words, "--json").stdout)
+    assert [(hit["document"], hit["same_work"]) for hit in found] == [
+        ("openalex:W1", ["pmid:1"]),
+        ("pmid:1", ["openalex:W1"]),
+    ]
+
+
 def fill_long(workspace: FakeWorkspace, chunks: int) -> None:
     """A document of many chunks that say more of dengue than the two others, which have one each."""
     documents = [

@@ -134,6 +134,17 @@ def test_native_formats_are_read_in_a_worker_only() -> None:
     assert document.text == "From the PDF"
 
 
+def test_a_format_that_lacks_a_package_refuses_its_own_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records of other formats are read, and the dead letter says what to install."""
+    paper = Payload(id="file:a.pdf", format="pdf", content=pdf(lines("From the PDF")), provenance=PROVENANCE)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    run = run_stage(ParseStage, payloads=[paper, NOTE], isolated=True)
+    assert [one.root for one in run.output["documents"]] == [NOTE.id]
+    (letter,) = run.dead_letters
+    assert letter.item_id == paper.id
+    assert "install medical-kg[pdf]" in letter.message
+
+
 def bare(text: str = "Full text.") -> Document:
     builder = DocumentBuilder()
     builder.section("page 1", heading=False)

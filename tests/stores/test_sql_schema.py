@@ -60,6 +60,7 @@ def as_schema_1(url: str) -> None:
     """Take away what schema 2 of the index added."""
     engine = open_engine(url)
     with writing(engine) as connection:
+        connection.exec_driver_sql("DROP TABLE index_works")
         for name in ("source", "format", "year"):
             connection.exec_driver_sql(f"ALTER TABLE index_documents DROP COLUMN {name}")
         connection.execute(SCHEMAS.update().where(SCHEMAS.c.half == "index").values(version=1))
@@ -67,11 +68,11 @@ def as_schema_1(url: str) -> None:
 
 
 def test_an_index_of_schema_1_can_be_filtered_once_upgraded(url: str) -> None:
-    """Source, format and year of documents that are there already are read from them."""
+    """Source, format, year and work of documents that are there already are read from them."""
     origin = Provenance(source="pubmed", uri="mem:", format="pubmed-xml")
     fields: dict[str, Any] = {"kind": "article", "title": "", "text": "", "sections": (), "provenance": origin}
     documents = [
-        Document(id=name, root=f"root:{name}", published=published, **fields)
+        Document(id=name, root=f"root:{name}", published=published, identifiers=(name, "doi:10.1/x"), **fields)
         for name, published in (("a", "2020-05"), ("b", ""))
     ]
     chunk = Chunk(id="c", root="root:a", document="a", ordinal=0, start=0, end=1, section="", text="dengue", tokens=1)
@@ -86,6 +87,7 @@ def test_an_index_of_schema_1_can_be_filtered_once_upgraded(url: str) -> None:
         ):
             hits = index.search("dengue", None, limit=9, kind="text", filters=filters)
             assert sorted(hit.document for hit in hits) == expected
+        assert index.same_work(["b"]) == {"b": ("a", "b")}
         again = index.replace(documents, [chunk, other], [], version=2)
         assert again.replaced == 2
     assert versions(url)["index"] == 2

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from medical_kg.commands.contract import context_of
+from medical_kg.commands.passages import other_records
 from medical_kg.documents.ir import identifiers_like
 from medical_kg.orchestration.contract.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from medical_kg.documents.ir import Document, Section
     from medical_kg.stores.contract import IndexStore
@@ -41,10 +42,12 @@ def show(
     with closing(opened) as index:
         document = find(index, ident)
         chunks = len(index.chunks(document.id))
+        others = other_records(index, document.id)
     if context.json:
-        typer.echo(json.dumps({**document.model_dump(mode="json"), "chunks": chunks}, ensure_ascii=False, indent=2))
+        about = {**document.model_dump(mode="json"), "chunks": chunks, "same_work": others}
+        typer.echo(json.dumps(about, ensure_ascii=False, indent=2))
         return
-    for line in _lines(document, chunks):
+    for line in _lines(document, chunks, others):
         typer.echo(line)
 
 
@@ -62,13 +65,14 @@ def find(index: IndexStore, ident: str) -> Document:
     raise UsageError(msg)
 
 
-def _lines(document: Document, chunks: int) -> Iterator[str]:
+def _lines(document: Document, chunks: int, others: Sequence[str]) -> Iterator[str]:
     yield document.title or document.id
     origin = document.provenance
     facts: dict[str, Any] = {
         "id": document.id,
         "kind": document.kind,
         "identifiers": ", ".join(document.identifiers),
+        "also as": ", ".join(others),
         "published": document.published,
         "language": document.language,
         "source": origin.source,

@@ -55,18 +55,20 @@ class Place(NamedTuple):
 
 
 class Passage(NamedTuple):
-    """A hit, what is shown of it, and where that stands."""
+    """A hit, where what is shown of it stands, that part, and the ids of other records of the same work."""
 
     hit: Hit
     place: Place
     snippet: Snippet
+    others: tuple[str, ...]
 
     def as_data(self) -> dict[str, Any]:
         """Return it for programs; the snippet's matches are counted in the snippet."""
         shown = self.snippet
         found = [[start - shown.start, end - shown.start] for start, end in shown.matches]
         text = shown.text[shown.start : shown.end]
-        return {**self.hit.model_dump(), "snippet": {"text": text, "matches": found, **self.place._asdict()}}
+        about = {**self.hit.model_dump(), "same_work": self.others}
+        return {**about, "snippet": {"text": text, "matches": found, **self.place._asdict()}}
 
 
 def passage_of(index: IndexStore, hit: Hit) -> Passage:
@@ -76,7 +78,12 @@ def passage_of(index: IndexStore, hit: Hit) -> Passage:
     document = index.document(hit.document)
     mine = document is not None and document.root == hit.root
     block, pointer = _around(document, start) if document and mine else ("", "")
-    return Passage(hit, Place(hit.section, start, end, block, pointer), shown)
+    return Passage(hit, Place(hit.section, start, end, block, pointer), shown, other_records(index, hit.document))
+
+
+def other_records(index: IndexStore, document: str) -> tuple[str, ...]:
+    """Return the ids of the other records of the work that a document is a record of."""
+    return tuple(one for one in index.same_work([document])[document] if one != document)
 
 
 def snippet(text: str, matches: tuple[tuple[int, int], ...], size: int = SIZE) -> Snippet:

@@ -45,13 +45,18 @@ class Kind(StrEnum):
     vector = "vector"
 
 
+PerDocument = Annotated[
+    int, typer.Option(min=0, help="At most this many of one document, or of the records of one work; 0 for all.")
+]
+
+
 @app.command()
 def search(  # noqa: PLR0913  # one argument per option
     ctx: typer.Context,
     text: Annotated[list[str], typer.Argument(help="What to look for, in plain words.")],
     *,
     limit: Annotated[int, typer.Option(min=1, help="How many passages to show.")] = 10,
-    per_document: Annotated[int, typer.Option(min=0, help="At most this many of one document; 0 for all.")] = 2,
+    per_document: PerDocument = 2,
     kind: Annotated[Kind, typer.Option(help="By words, by vectors, or both.")] = Kind.hybrid,
     sources: Annotated[
         list[str] | None,
@@ -126,11 +131,12 @@ def ranked(
     per_document: int,
     filters: Filters = EVERYTHING,
 ) -> list[Hit]:
-    """Return the best hits of which at most ``per_document`` are of one document (0 for all)."""
+    """Return the best hits of which at most ``per_document`` are of one document, or records of one work (0 for all)."""
     size = limit * MORE if per_document else limit
     while True:
         hits = index.search(query, vector, limit=size, kind=kind, filters=filters)
-        kept = spread(hits, per_document)[:limit]
+        works = index.same_work(hit.document for hit in hits) if per_document else {}
+        kept = spread(hits, per_document, works)[:limit]
         if len(kept) == limit or len(hits) < size:
             return kept
         size *= MORE
@@ -152,13 +158,14 @@ def speaking_of(store: Store, concepts: list[str]) -> frozenset[str]:
     return frozenset.intersection(*found.values())
 
 
-def spread(hits: list[Hit], per_document: int) -> list[Hit]:
-    """Return at most so many hits of each document (0 for all), the best ones, in the same order."""
+def spread(hits: list[Hit], per_document: int, works: Mapping[str, tuple[str, ...]]) -> list[Hit]:
+    """Return at most so many hits of each work (0 for all), the best ones, in the same order."""
     seen: Counter[str] = Counter()
     kept: list[Hit] = []
     for hit in hits:
-        seen[hit.document] += 1
-        if not per_document or seen[hit.document] <= per_document:
+        work = works.get(hit.document, (hit.document,))[0]
+        seen[work] += 1
+        if not per_document or seen[work] <= per_document:
             kept.append(hit)
     return kept
 
@@ -227,10 +234,12 @@ def _show(console: Console, passages: list[Passage]) -> None:
 def _lines(passages: list[Passage]) -> Iterator[Text]:
     from rich.text import Text
 
-    for number, (hit, place, snippet) in enumerate(passages, 1):
+    for number, (hit, place, snippet, others) in enumerate(passages, 1):
         ranks = ", ".join(f"{name} {rank}" for name, rank in hit.ranks.items())
         yield Text.assemble(
             f"{number}. ", (hit.title or hit.document, "bold"), f"  {hit.document}  {hit.score:.4f} ({ranks})"
         )
         yield Text(f"   {place}", "dim")
+        if others:
+            yield Text(f"   also as {', '.join(others)}", "dim")
         yield Text.assemble("   ", snippet.styled())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationError
 
-from medical_kg import ItemRejected, Model, Stage, StageContext, StageMetadata, StorageError, optional
+from medical_kg import InputError, ItemRejected, Model, Stage, StageContext, StageMetadata, StorageError, optional
 from medical_kg.documents.ir import Document
 from medical_kg.documents.keys import DOCUMENTS, FILES, PAYLOADS
 from medical_kg.documents.records import CONVERTED
@@ -66,7 +66,7 @@ class ParseStage(Stage[ParseConfig]):
         """Return the payload's document.
 
         Raises:
-            ItemRejected: it cannot be read, or its converter's document has not come.
+            ItemRejected: it cannot be read, its format lacks a package, or its converter's document has not come.
             UsageError: its format is native, and the stage has no environment.
         """
         del reads
@@ -80,7 +80,7 @@ class ParseStage(Stage[ParseConfig]):
             )
         chosen = self._format(ctx, item)
         check_isolated(chosen, ctx)
-        return chosen.parse(item)
+        return _parsed(chosen, item)
 
     def _look(
         self, ctx: StageContext, files: list[DownloadedFile] | None
@@ -102,10 +102,18 @@ class ParseStage(Stage[ParseConfig]):
         chosen = self._format(ctx, item)
         if converted.kind != BARE or chosen.native:
             return converted.model_copy(update={"root": item.id})
-        document = chosen.parse(item)
+        document = _parsed(chosen, item)
         text = {"text": converted.text, "sections": converted.sections}
         about = {**document.metadata, **converted.metadata, "text_from": converted.provenance.model_dump()}
         return document.model_copy(update={**text, "metadata": about})
+
+
+def _parsed(chosen: Format, payload: Payload) -> Document:
+    """Read a payload; what its format lacks here refuses it alone, since others of the batch have other formats."""
+    try:
+        return chosen.parse(payload)
+    except InputError as lacking:
+        raise ItemRejected(f"{payload.id}: {lacking}") from lacking
 
 
 def _converted_document(ctx: StageContext, payload: Payload, attachment: Attachment) -> Document:

@@ -158,6 +158,13 @@ class IndexStore(Protocol):
     def chunks(self, document: str) -> list[Chunk]:
         """Return the chunks of the document with this id, in order."""
 
+    def same_work(self, documents: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
+        """Return for each of these ids those of all records of its work, its own too; the one that names the work first.
+
+        Documents are records of one work when they share a DOI, a PubMed or a PubMed Central number; trials when they
+        share an NCT number.
+        """
+
     def embedder(self) -> EmbedderIdentity | None:
         """Return what made the vectors in this index; None while it has none."""
 

@@ -11,13 +11,14 @@ from sqlalchemy import delete, func, insert, select
 
 from medical_kg.orchestration.contract.database import in_groups
 from medical_kg.stores.graph_rows import Variant, identifier_rows, merged_node
-from medical_kg.stores.graph_works import work_identifiers, works
 from medical_kg.stores.sql_graph_tables import IDENTIFIERS, NODES, SAME, STATEMENTS, WORKS
+from medical_kg.stores.sql_works import related
+from medical_kg.stores.works import work_identifiers, works
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from sqlalchemy import Column, Connection, Table
+    from sqlalchemy import Connection, Table
 
 
 def refresh_nodes(connection: Connection, touched: Iterable[str]) -> None:
@@ -28,7 +29,7 @@ def refresh_nodes(connection: Connection, touched: Iterable[str]) -> None:
     for group in in_groups(sorted(set(touched))):
         before = _beside(connection, group)
         _note_works(connection, group)
-        carried = _related(connection, before.union(group))
+        carried = related(connection, WORKS.c.node, WORKS.c.identifier, before.union(group))
         _derive(connection, works(carried))
 
 
@@ -53,31 +54,6 @@ def _note_works(connection: Connection, nodes: list[str]) -> None:
         identifiers = work_identifiers(merged["kind"], json.loads(merged["identifiers"]))
         rows += [{"node": node, "identifier": identifier} for identifier in sorted(identifiers)]
     insert_rows(connection, WORKS, rows)
-
-
-def _related(connection: Connection, nodes: Iterable[str]) -> Mapping[str, frozenset[str]]:
-    """Return these nodes and all that share an identifier with them, directly or by way of others, with theirs."""
-    carried: dict[str, frozenset[str]] = {}
-    asked: set[str] = set()
-    news = set(nodes)
-    while news:
-        found = _pairs(connection, WORKS.c.node, news)
-        carried |= {node: frozenset(found.get(node, ())) for node in news}
-        identifiers = set().union(*found.values()) - asked
-        asked |= identifiers
-        bearers = _pairs(connection, WORKS.c.identifier, identifiers)
-        news = {node for identifiers in bearers.values() for node in identifiers} - carried.keys()
-    return carried
-
-
-def _pairs(connection: Connection, column: Column[str], values: Iterable[str]) -> dict[str, set[str]]:
-    """Return, by the values of one column of the works, those of the other."""
-    other = WORKS.c.identifier if column is WORKS.c.node else WORKS.c.node
-    found: defaultdict[str, set[str]] = defaultdict(set)
-    for group in in_groups(sorted(values)):
-        for value, pair in connection.execute(select(column, other).where(column.in_(group))):
-            found[value].add(pair)
-    return found
 
 
 def _derive(connection: Connection, found: list[list[str]]) -> None:

@@ -23,9 +23,11 @@ from medical_kg.stores.sql import claim_roots, drop_version, keep_digests, open_
 from medical_kg.stores.sql_index_filters import allowed
 from medical_kg.stores.sql_index_matches import matches
 from medical_kg.stores.sql_index_rows import RootRows, by_root
-from medical_kg.stores.sql_index_tables import CHUNKS, DOCUMENTS, IDENTIFIERS, INDEX, META, VECTORS
+from medical_kg.stores.sql_index_tables import CHUNKS, DOCUMENTS, IDENTIFIERS, INDEX, META, VECTORS, WORKS
 from medical_kg.stores.sql_index_words import full_text, telling_words
 from medical_kg.stores.sql_index_write import count_roots, delete_roots, insert_roots, rows_of, stored_embedder
+from medical_kg.stores.sql_works import related
+from medical_kg.stores.works import works
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -129,6 +131,13 @@ class SqlIndex:
         query = select(*columns).where(CHUNKS.c.document == document).order_by(CHUNKS.c.root, CHUNKS.c.ordinal)
         with reading(self._engine) as connection:
             return [Chunk.model_validate(row) for row in connection.execute(query).mappings()]
+
+    def same_work(self, documents: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
+        """Return for each of these ids those of all records of its work, its own too; the one that names the work first."""
+        asked = set(documents)
+        with reading(self._engine) as connection:
+            carried = related(connection, WORKS.c.document, WORKS.c.identifier, asked)
+        return {one: tuple(work) for work in works(carried) for one in work if one in asked}
 
     def embedder(self) -> EmbedderIdentity | None:
         """Return what made the vectors in this index; None while it has none."""

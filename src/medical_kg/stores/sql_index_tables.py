@@ -25,6 +25,7 @@ from sqlalchemy import (
     UniqueConstraint,
     bindparam,
     event,
+    insert,
     select,
     update,
 )
@@ -33,8 +34,11 @@ from sqlalchemy.schema import CreateColumn
 from medical_kg.stores.sql import KEPT
 from medical_kg.stores.sql_index_words import full_text
 from medical_kg.stores.sql_schema import Schema
+from medical_kg.stores.works import work_identifiers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sqlalchemy import Connection
 
 METADATA = MetaData()
@@ -66,6 +70,19 @@ IDENTIFIERS = Table(
     Index("index_identifiers_identifier", "identifier"),
     sqlite_with_rowid=False,
 )
+
+WORKS = Table(
+    "index_works",
+    METADATA,
+    Column("root", KEPT, primary_key=True),
+    Column("document", KEPT, primary_key=True),
+    Column("identifier", KEPT, primary_key=True),
+    ForeignKeyConstraint(["root", "document"], ["index_documents.root", "index_documents.id"], ondelete="CASCADE"),
+    Index("index_works_document", "document"),
+    Index("index_works_identifier", "identifier"),
+    sqlite_with_rowid=False,
+)
+"""The identifiers by which documents are records of one work, in the form in which they are compared."""
 
 CHUNKS = Table(
     "index_chunks",
@@ -117,8 +134,14 @@ def filtered_by(source: str, form: str, published: str) -> dict[str, str | int |
     return {"source": source, "format": form, "year": int(found[0]) if found else None}
 
 
-def _add_filters(connection: Connection) -> None:
-    """Schema 2: what filters look at gets columns, filled from the documents."""
+def work_rows(root: str, document: str, kind: str, identifiers: Iterable[str]) -> list[dict[str, str]]:
+    """Return what says of which work a document is a record."""
+    found = sorted(work_identifiers(kind, (document, *identifiers)))
+    return [{"root": root, "document": document, "identifier": identifier} for identifier in found]
+
+
+def _bring_to_2(connection: Connection) -> None:
+    """Schema 2: what filters look at gets columns, and what makes records one work a table, filled from the documents."""
     for name in ("source", "format", "year"):
         column = CreateColumn(DOCUMENTS.c[name]).compile(dialect=connection.dialect)
         connection.exec_driver_sql(f"ALTER TABLE index_documents ADD COLUMN {column}")
@@ -137,9 +160,11 @@ def _add_filters(connection: Connection) -> None:
         values = filtered_by(origin["source"], origin["format"], document["published"])
         new = {f"new_{name}": value for name, value in values.items()}
         connection.execute(change, {"of_root": root, "of_id": ident, **new})
+        if rows := work_rows(root, ident, document["kind"], document["identifiers"]):
+            connection.execute(insert(WORKS), rows)
 
 
-INDEX = Schema("index", 2, METADATA, {2: _add_filters})
+INDEX = Schema("index", 2, METADATA, {2: _bring_to_2})
 """The schema of the index: its version is raised when a table changes."""
 
 

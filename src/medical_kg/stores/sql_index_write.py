@@ -10,7 +10,17 @@ from medical_kg.documents.records import EmbedderIdentity
 from medical_kg.orchestration.contract.database import in_groups
 from medical_kg.stores.contract import EmbedderMismatch
 from medical_kg.stores.sql_index_rows import vector_bytes
-from medical_kg.stores.sql_index_tables import CHUNKS, DOCUMENTS, IDENTIFIERS, META, VECTORS, chunk_key, filtered_by
+from medical_kg.stores.sql_index_tables import (
+    CHUNKS,
+    DOCUMENTS,
+    IDENTIFIERS,
+    META,
+    VECTORS,
+    WORKS,
+    chunk_key,
+    filtered_by,
+    work_rows,
+)
 from medical_kg.stores.sql_index_words import full_text
 
 if TYPE_CHECKING:
@@ -62,6 +72,7 @@ def insert_roots(connection: Connection, roots: Mapping[str, RootRows]) -> None:
     documents = [pair for _, rows in sorted(roots.items()) for _, pair in sorted(rows.documents.items())]
     _insert(connection, DOCUMENTS, [_document_row(document, body) for document, body in documents])
     _insert(connection, IDENTIFIERS, [row for document, _ in documents for row in _identifier_rows(document)])
+    _insert(connection, WORKS, [row for document, _ in documents for row in _work_rows(document)])
     chunks = [_chunk_row(chunk) for rows in roots.values() for chunk in rows.chunks.values()]
     _insert(connection, CHUNKS, sorted(chunks, key=_key))
     vectors = [
@@ -128,6 +139,10 @@ def _identifier_rows(document: Document) -> list[dict[str, str]]:
         {"root": document.root, "document": document.id, "identifier": identifier}
         for identifier in sorted({document.id, *document.identifiers})
     ]
+
+
+def _work_rows(document: Document) -> list[dict[str, str]]:
+    return work_rows(document.root, document.id, document.kind, document.identifiers)
 
 
 def _chunk_row(chunk: Chunk) -> dict[str, Any]:

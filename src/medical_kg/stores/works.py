@@ -1,4 +1,4 @@
-"""Which nodes are one work: records of several sources that share an identifier of the publication or trial. All pure.
+"""Which records of several sources are one work: those that share an identifier of the publication or trial. All pure.
 
 A work is known by its DOI, its PubMed number and its PubMed Central number; a trial by its NCT number alone. So an
 article that reports on a trial stays a node of its own, whatever identifiers its record gives.
@@ -21,15 +21,15 @@ PUBLICATIONS = ("pmid", "pmcid", "doi")
 
 
 def work_identifiers(kind: str, identifiers: Iterable[str]) -> frozenset[str]:
-    """Return those of a node's identifiers that name a work of its kind, in the form in which they are compared."""
+    """Return those of a record's identifiers that name a work of its kind, in the form in which they are compared."""
     schemes = TRIALS if kind == TRIAL else PUBLICATIONS
     return frozenset(form for form in map(folded, identifiers) if _scheme(form) in schemes)
 
 
 def works(carried: Mapping[str, frozenset[str]]) -> list[list[str]]:
-    """Group nodes, each with its work identifiers, into works; each group begins with the node that names it.
+    """Group records, each with its work identifiers, into works; each group begins with the one that names it.
 
-    Nodes are one work when they share an identifier. An identifier whose bearers contradict each other in another
+    Records are one work when they share an identifier. An identifier whose bearers contradict each other in another
     scheme (two PubMed numbers under one DOI) is a mistake in the data and joins nothing.
     """
     leader = {node: node for node in carried}
