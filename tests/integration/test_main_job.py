@@ -67,7 +67,8 @@ def test_every_sample_is_indexed_and_in_the_graph(whole: tuple[Report, dict[str,
     assert report.dead_letters == 0
     documents = totals(report)["parse"][0]["documents"]
     assert documents == totals(report)["index"][0]["documents"] > 15
-    assert all(rows.values())
+    # No two of them are records of one work.
+    assert {name for name, found in rows.items() if not found} == {"graph_same"}
 
 
 def test_both_engines_write_the_same_rows(whole: tuple[Report, dict[str, list[Any]]], tmp_path: Path) -> None:

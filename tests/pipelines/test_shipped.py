@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import jsonschema
@@ -43,7 +44,8 @@ def test_a_shipped_pipeline_has_no_problem(name: str, installed: Installation) -
     result = Catalog().check(name, installed)
     assert {problem.severity for problem in result.problems} <= {"note"}
     assert result.plan is not None
-    assert (result.plan.name, result.plan.version) == (name, "2026-11-22")
+    assert result.plan.name == name
+    assert date.fromisoformat(result.plan.version)
     if name in ADAPTERS:
         assert result.plan.stage("ingest").config.adapter == ADAPTERS[name]
         assert result.plan.stream is result.plan.stage("ingest")

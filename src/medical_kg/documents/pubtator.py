@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from medical_kg import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -42,7 +44,7 @@ class Record(NamedTuple):
         return f"{self.title}\n{self.abstract}"
 
 
-class WrongRecord(ValueError):
+class WrongRecord(InputError):
     """A record is not what the format says; the text tells where."""
 
 

@@ -11,6 +11,8 @@ import json
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+from medical_kg import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -22,7 +24,7 @@ BEIR_FIELDS = 3
 TREC_FIELDS = 4
 
 
-class WrongFile(ValueError):
+class WrongFile(InputError):
     """A file of queries or judgements cannot be read; the message says which line and why."""
 
 
