@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from medical_kg.cli.debugging import debug_document
 from medical_kg.cli.output import counts, moment, number, plural
 from medical_kg.cli.plugged import ExtendedGroup
 from medical_kg.cli.state import Json, State, state_of
@@ -45,6 +46,8 @@ def trace_document(ctx: typer.Context, ident: Ident, *, tenant: Tenant = "defaul
     else:
         _show(state, story)
 
+
+app.command("debug")(debug_document)
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

@@ -26,7 +26,7 @@ MEANINGS = {
     "differ)",
     WRONG_REQUEST: "wrong request: an unknown name, an invalid pipeline, wrong settings or options, missing input",
     WAITING: "not finished: a batch waits for a signal or a time, or another process holds it",
-    DEAD_LETTERS: "done, but with dead letters (only with `--strict`; without it that is 0 and a warning)",
+    DEAD_LETTERS: "done, but with dead letters (of `documents debug`, else only with `--strict`; without it that is 0 and a warning)",
     INTERRUPTED: "interrupted by Ctrl-C or SIGTERM; nothing that was finished is lost",
 }
 """What each exit code means."""

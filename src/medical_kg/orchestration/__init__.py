@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from medical_kg.orchestration.api import Report, replay, report, resume, retry, signal, submit
     from medical_kg.orchestration.backups import Backup, backup
     from medical_kg.orchestration.dagster.definitions import definitions
+    from medical_kg.orchestration.debugging import Debugging, debug
     from medical_kg.orchestration.diagnosis import Finding, diagnose, explain_plugin
     from medical_kg.orchestration.inspection.diff import PipelineDiff, diff_pipelines
     from medical_kg.orchestration.inspection.explain import Explanation, explain
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Backup",
+    "Debugging",
     "Events",
     "Explanation",
     "Finding",
@@ -53,6 +55,7 @@ __all__ = [
     "Workspace",
     "backup",
     "cancel",
+    "debug",
     "definitions",
     "diagnose",
     "diff_pipelines",
@@ -82,6 +85,7 @@ _HOMES = {
     "medical_kg.orchestration.api": ("Report", "replay", "report", "resume", "retry", "signal", "submit"),
     "medical_kg.orchestration.backups": ("Backup", "backup"),
     "medical_kg.orchestration.dagster.definitions": ("definitions",),
+    "medical_kg.orchestration.debugging": ("Debugging", "debug"),
     "medical_kg.orchestration.diagnosis": ("Finding", "diagnose", "explain_plugin"),
     "medical_kg.orchestration.inspection.diff": ("PipelineDiff", "diff_pipelines"),
     "medical_kg.orchestration.inspection.explain": ("Explanation", "explain"),

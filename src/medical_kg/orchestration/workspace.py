@@ -115,16 +115,24 @@ class Workspace:
         root: the folder; made when something is first kept in it.
         clock: time, for everything that runs in it.
         installation: the plugins; found from the settings unless given.
+        settings: those to take, and the file they are of; read from the folder, or from beside it, unless given.
 
     Raises:
         SettingsError: ``medical_kg.toml`` cannot be read; the message names the field.
     """
 
-    def __init__(self, root: Path, *, clock: Clock | None = None, installation: Installation | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        clock: Clock | None = None,
+        installation: Installation | None = None,
+        settings: tuple[Path | None, Settings] | None = None,
+    ) -> None:
         """Read the settings."""
         self.root = _in_utf8(root.absolute())
         self.clock: Clock = clock or SystemClock()
-        self.settings_path, self._settings = read_settings(self.root)
+        self.settings_path, self._settings = settings or read_settings(self.root)
         folder = (self.settings_path or self.root).parent
         self.installation = installation or Installation(self._settings.plugins, folder=folder)
         self.environments = Environments(
@@ -136,6 +144,15 @@ class Workspace:
     def find(cls, root: Path | None = None, *, clock: Clock | None = None) -> Workspace:
         """Return the workspace at ``root``, else the one MEDICAL_KG_WORKSPACE names, else ``.medical-kg`` here."""
         return cls(root or Path(os.environ.get(ENVIRONMENT) or FOLDER), clock=clock)
+
+    def apart(self, root: Path) -> Workspace:
+        """Return a workspace in another folder that keeps everything there, with this one's plugins, settings and pipelines."""
+        kept = {"database_url": None, "checkpoints": None, "pipelines": self.pipeline_folders}
+        storage = self._settings.workspace.model_copy(update=kept)
+        settings = self._settings.model_copy(update={"workspace": storage})
+        return Workspace(
+            root, clock=self.clock, installation=self.installation, settings=(self.settings_path, settings)
+        )
 
     def settings(self, table: str) -> Mapping[str, Any]:
         """Return one table of the settings, empty where there is none.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from medical_kg.orchestration.contract import StageContext, SystemClock
 from medical_kg.orchestration.execution.instances import Instances
+from medical_kg.orchestration.resilience import Guard
 from medical_kg.orchestration.telemetry.events import Events
 
 if TYPE_CHECKING:
@@ -55,7 +56,9 @@ class BatchRun:
     """One run of one batch in one process: the plan, the claimed batch, and what stages need.
 
     ``services`` gives a stage the services its metadata asks for; ``draw`` the random fraction for jitter; ``on_told``
-    hears of each signal that a stage tells: whose stage, what, and the batch.
+    hears of each signal that a stage tells: whose stage, what, and the batch; ``guard`` guards the calls of stages in this
+    process. ``only`` are the input records that the run is about; where there are none, all, or of a replay those of its
+    dead letters.
     """
 
     plan: Plan
@@ -70,6 +73,8 @@ class BatchRun:
     draw: Callable[[], float] = random.random
     values: dict[tuple[str, str], Any] = field(default_factory=dict)
     on_told: Callable[[Submission, Signal, str], object] | None = None
+    guard: type[Guard] = Guard
+    only: frozenset[str] = frozenset()
 
     def about(self, planned: PlannedStage) -> dict[str, Any]:
         """Return the fields every event of a stage carries."""

@@ -29,6 +29,8 @@ def asked(run: BatchRun, names: Collection[str]) -> set[str]:
     What could not be read may go by another name once it is mended. So a record that the submission has not met before is
     taken for one of those that are asked for.
     """
+    if run.only:
+        return set(run.only.intersection(names))
     letters = run.ledger.dead_letters(run.submission.id)
     mine = {input_record(one) for one in letters if one.batch_id == run.batch.id}
     others = {input_record(one) for one in letters if one.batch_id != run.batch.id}

@@ -30,7 +30,6 @@ from medical_kg.orchestration.execution.waiting import look
 from medical_kg.orchestration.interruption import watched
 from medical_kg.orchestration.isolation import RemoteStageType
 from medical_kg.orchestration.ledger.contract import DeadLetter, NextBatch, Note, OutputRef, StageRecord
-from medical_kg.orchestration.resilience import Guard
 from medical_kg.orchestration.surroundings import kept
 from medical_kg.orchestration.telemetry.events import (
     CallOverran,
@@ -51,6 +50,7 @@ if TYPE_CHECKING:
     from medical_kg.orchestration.execution.waiting import Pause
     from medical_kg.orchestration.ledger.contract import FingerprintParts, StageStatus, Wait
     from medical_kg.orchestration.pipeline.plan import PlannedStage
+    from medical_kg.orchestration.resilience import Guard
 
 
 def execute_stage(run: BatchRun, name: str) -> Outcome:
@@ -162,7 +162,7 @@ class _Execution:
         run, planned = self._batch_run, self._planned
         reads = self._load(refs)
         remembering: Remembering | None = None
-        guard = Guard(planned.policy, ctx, self._retried, run.draw)
+        guard = run.guard(planned.policy, ctx, self._retried, run.draw)
         with run.instances.use(planned, ctx, guard) as stage:
             if self._metadata.mode == "stream":
                 take, cursor, limit = partial(pull, stage, ctx, guard), run.batch.cursor, run.submission.batch_size

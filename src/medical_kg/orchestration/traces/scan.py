@@ -74,10 +74,11 @@ class Scan:
         """Return the tenant's submissions, oldest first."""
         return self._workspace.ledger.submissions(tenant=self._tenant, limit=1_000_000)[::-1]
 
-    def batches(self) -> Iterator[Found]:
-        """Give every batch of the tenant with what it holds, oldest first."""
-        for submission in self.submissions():
-            for batch in self._workspace.ledger.batches(submission.id):
+    def batches(self, *, newest_first: bool = False) -> Iterator[Found]:
+        """Give every batch of the tenant with what it holds, oldest first unless told otherwise."""
+        step = -1 if newest_first else 1
+        for submission in self.submissions()[::step]:
+            for batch in self._workspace.ledger.batches(submission.id)[::step]:
                 results = self._workspace.ledger.results(batch.id)
                 yield Found(submission, batch, results, self._values(submission, results))
 
