@@ -33,6 +33,7 @@ from medical_kg.testing.conformance import StageConformance
 SAMPLES = Path(__file__).resolve().parents[2] / "samples" / "trials"
 PROVENANCE = Provenance(source="test", uri="a")
 HASHING = {"embedder": "hashing"}
+HTTP = {"http": FakeHttp()}
 
 
 @cache
@@ -47,12 +48,12 @@ def documents() -> list[Document]:
 
 @cache
 def chunks() -> list[Chunk]:
-    return list(run_stage(ChunkStage, HASHING, documents=documents()).output["chunks"])
+    return list(run_stage(ChunkStage, HASHING, services=HTTP, documents=documents()).output["chunks"])
 
 
 @cache
 def embeddings() -> list[Embedding]:
-    return list(run_stage(EmbedStage, HASHING, services={"http": FakeHttp()}, chunks=chunks()).output["embeddings"])
+    return list(run_stage(EmbedStage, HASHING, services=HTTP, chunks=chunks()).output["embeddings"])
 
 
 def reads(**values: Any) -> dict[str, Any]:
@@ -161,13 +162,13 @@ class TestChunk(StageConformance):
     @pytest.fixture
     def case(self) -> StageCase:
         config = {**HASHING, "max_tokens": 64, "overlap": 8}
-        return StageCase(ChunkStage, config, reads(documents=documents()), bad_item=unsound())
+        return StageCase(ChunkStage, config, reads(documents=documents()), bad_item=unsound(), more={"services": HTTP})
 
 
 class TestEmbed(StageConformance):
     @pytest.fixture
     def case(self) -> StageCase:
-        return StageCase(EmbedStage, HASHING, reads(chunks=chunks()[:20]), more={"services": {"http": FakeHttp()}})
+        return StageCase(EmbedStage, HASHING, reads(chunks=chunks()[:20]), more={"services": HTTP})
 
 
 class TestIndex(StageConformance):

@@ -24,7 +24,8 @@ def answer(
         for name, value in headers.items():
             request.send_header(name.replace("_", "-"), value)
         request.end_headers()
-        request.wfile.write(body)
+        if request.command != "HEAD":
+            request.wfile.write(body)
 
     return respond
 
@@ -41,6 +42,9 @@ class Server:
         server = self
 
         class Answer(BaseHTTPRequestHandler):
+            def do_HEAD(self) -> None:
+                self.do_GET()
+
             def do_POST(self) -> None:
                 self.do_GET()
 

@@ -22,7 +22,7 @@ from medical_kg.orchestration.workspace import Workspace
 from medical_kg.stages.chunk import ChunkStage
 from medical_kg.stages.ingest import IngestStage
 from medical_kg.stores.database import DatabaseStore
-from medical_kg.testing import run_stage
+from medical_kg.testing import FakeHttp, run_stage
 
 TABLE = Path(__file__).resolve().parents[1] / "data" / "outcomes.tsv"
 FORMATS: dict[str, Format] = {entry.name: entry.load()() for entry in entry_points(group=DOOR)}
@@ -84,7 +84,8 @@ def wrong(row: dict[str, str], outcome: Outcome, words: int) -> list[str]:
 def chunks_are_wrong(documents: list[Document], strategy: str, limit: int) -> list[str]:
     """Return the chunks that do not reproduce the text, are too long, or leave some of it out."""
     count = MiniLmEmbedder().token_offsets
-    run = run_stage(ChunkStage, {"strategy": strategy, "max_tokens": limit}, documents=documents)
+    config = {"strategy": strategy, "max_tokens": limit}
+    run = run_stage(ChunkStage, config, services={"http": FakeHttp()}, documents=documents)
     assert run.dead_letters == ()
     by_document: dict[str, list[Chunk]] = {}
     for chunk in run.output["chunks"]:

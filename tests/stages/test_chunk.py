@@ -13,9 +13,10 @@ from medical_kg.embedders.hashing import HashingEmbedder
 from medical_kg.embedders.minilm import MiniLmEmbedder
 from medical_kg.orchestration.contract.errors import UsageError
 from medical_kg.stages.chunk import ChunkStage
-from medical_kg.testing import run_stage
+from medical_kg.testing import FakeHttp, run_stage
 
 PROVENANCE = Provenance(source="test", uri="mem:")
+HTTP = {"http": FakeHttp()}
 
 
 def document(*sections: tuple[str, list[str]], between: str = "\n\n") -> Document:
@@ -34,7 +35,7 @@ def document(*sections: tuple[str, list[str]], between: str = "\n\n") -> Documen
 
 def chunks_of(doc: Document, **config: Any) -> list[Chunk]:
     config = {"embedder": "hashing", "max_tokens": 16, "context": "none", **config}
-    result = run_stage(ChunkStage, config, documents=[doc])
+    result = run_stage(ChunkStage, config, services=HTTP, documents=[doc])
     assert result.dead_letters == ()
     found: list[Chunk] = result.output["chunks"]
     return found
@@ -165,7 +166,9 @@ def test_a_document_without_text_gives_no_chunks() -> None:
 def test_blocks_outside_the_text_are_a_dead_letter() -> None:
     """A broken document is told apart by its id; others are cut."""
     broken = document(("A", ["x"])).model_copy(update={"text": "", "id": "doc:2"})
-    result = run_stage(ChunkStage, {"embedder": "hashing"}, documents=[broken, document(("A", ["fine"]))])
+    result = run_stage(
+        ChunkStage, {"embedder": "hashing"}, services=HTTP, documents=[broken, document(("A", ["fine"]))]
+    )
     assert [(letter.item_id, letter.message.split(":")[2]) for letter in result.dead_letters] == [
         ("doc:2", " a block lies outside its text of 0 characters; run ir-validation before")
     ]
@@ -175,14 +178,14 @@ def test_blocks_outside_the_text_are_a_dead_letter() -> None:
 def test_a_budget_above_the_embedder_s_is_refused() -> None:
     """Chunks whose ends the embedder would cut off are not made."""
     with pytest.raises(UsageError, match=r"max_tokens 300 is more than embedder 'minilm' takes in \(254\)"):
-        run_stage(ChunkStage, {"max_tokens": 300}, documents=[])
+        run_stage(ChunkStage, {"max_tokens": 300}, services=HTTP, documents=[])
 
 
 @pytest.mark.parametrize("config", [{"max_tokens": 8}, {"overlap": 101}, {"overlap": -1}, {"surprise": 1}])
 def test_wrong_configs_are_refused(config: dict[str, int]) -> None:
     """Too small a budget, more overlap than half of it and unknown fields are refused."""
     with pytest.raises(ValidationError):
-        run_stage(ChunkStage, config, documents=[])
+        run_stage(ChunkStage, config, services=HTTP, documents=[])
 
 
 def test_work_grows_with_the_text_and_no_faster() -> None:
@@ -201,7 +204,7 @@ def test_work_grows_with_the_text_and_no_faster() -> None:
     def work(words: int) -> int:
         seen.clear()
         doc = document(("", ["word " * words]))
-        run_stage(ChunkStage, {"max_tokens": 16}, documents=[doc], services={"plugins": Plugins()})
+        run_stage(ChunkStage, {"max_tokens": 16}, documents=[doc], services={**HTTP, "plugins": Plugins()})
         return sum(seen)
 
     assert work(8000) <= 8 * work(1000)

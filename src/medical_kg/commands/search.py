@@ -198,13 +198,14 @@ def matching_embedder(context: CommandContext, identity: EmbedderIdentity) -> Em
     for name in context.plugins.names(EMBEDDERS):
         try:
             embedder: Embedder = context.plugins.get(EMBEDDERS, name)(settings.get(name))
+            embedder.connect(context.http)
+            found = embedder.identity
         except MedicalKGError as error:
             there.append(f"{name} (unusable: {error})")
             continue
-        if embedder.identity == identity:
-            embedder.connect(context.http)
+        if found == identity:
             return embedder
-        there.append(f"{name} ({_told(embedder.identity)})")
+        there.append(f"{name} ({_told(found)})")
     msg = (
         f"the index was made with {_told(identity)}; installed: {', '.join(there) or 'none'}. Install that embedder, set "
         f"its options under [embedders.NAME] in medical_kg.toml, or search with --kind text"

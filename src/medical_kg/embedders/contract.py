@@ -1,8 +1,8 @@
 """The contract of the door ``medical_kg.embedders``: what counts tokens and turns texts into vectors.
 
 An entry point names a subclass of ``Embedder``. It is made from its options, a plain mapping that its own
-``options_model`` validates. Making one is cheap: models and vocabularies are loaded at first use, so that its
-``identity`` can be compared without them.
+``options_model`` validates. Making one is cheap: models and vocabularies are loaded at first use. The
+conformance suite of ``conformance.py`` holds the rules as tests.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Embedder:
     """Base of every embedder.
 
     The vector of a text depends on the text and the identity alone, never on what else is embedded in the same call.
-    Vectors are float32 of length 1; a text without anything to embed may give zeros.
+    Vectors are float32, of length 1 where the identity says normalized; a text without anything to embed may give zeros.
     """
 
     options_model: ClassVar[type[Options]] = Options
@@ -52,7 +52,7 @@ class Embedder:
     def connect(self, http: Http) -> None:
         """Take the service that reaches the hosts an operator has allowed; for embedders that need it.
 
-        It is called before anything is embedded; to count tokens it is not needed.
+        It is called before anything else is asked of the embedder.
         """
 
     @property

