@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from httpx2 import ConnectError
 from loopback import Server, answer
 
 from medical_kg import StorageError, TransientError
@@ -146,15 +147,26 @@ def test_what_the_hub_refuses_is_told(the_hub: Hub) -> None:
         the_hub.embedder().embed_query("x")
     with pytest.raises(TransientError, match="HTTP 503"):
         the_hub.embedder().embed_query("x")
-    the_hub.server.routes[tree] = answer(status=404)
-    with pytest.raises(UsageError, match="cannot be fetched from"):
+    nothing = answer(b"[]", media_type="application/json")
+    the_hub.server.routes[tree] = [answer(status=404), answer(status=403), nothing]
+    for status in (404, 403):
+        with pytest.raises(UsageError, match=f"cannot be fetched from .*{status}"):
+            the_hub.embedder().embed_query("x")
+    with pytest.raises(StorageError, match=r"model\.onnx cannot be read"):
         the_hub.embedder().embed_query("x")
     assert not [headers for _, headers in the_hub.server.seen if "authorization" in headers]
 
 
 @pytest.mark.parametrize(
     ("error", "becomes"),
-    [(500, TransientError), (429, TransientError), (403, UsageError), (OSError, StorageError), (KeyError, KeyError)],
+    [
+        (500, TransientError),
+        (429, TransientError),
+        (403, UsageError),
+        (OSError, StorageError),
+        (ConnectError, TransientError),
+        (KeyError, KeyError),
+    ],
 )
 def test_a_broken_download_is_one_of_our_errors(error: Any, becomes: type[Exception]) -> None:
     """What may pass, what must be changed, and what the disk did are told apart; a slip of the program stays one."""
@@ -183,6 +195,7 @@ def test_a_broken_download_is_one_of_our_errors(error: Any, becomes: type[Except
         ({"config": {}}, r"config\.json does not say how long"),
         ({"config": "{"}, r"config\.json is no JSON"),
         ({"config": []}, r"config\.json is no JSON object"),
+        ({"config": "[" * 100_000}, r"config\.json is no JSON"),
         ({"config_sentence_transformers": {"suffix": "x"}}, "wants a suffix"),
         ({"Pooling": {"pooling_mode": "mean", "include_prompt": False},
           "config_sentence_transformers": {"prompts": {"query": "q"}}}, "leaves its prompts out"),
