@@ -110,14 +110,14 @@ def test_passages_are_shown_best_first(workspace: FakeWorkspace) -> None:
     result = run(context, "second", "stroke", "--limit", "1")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
     assert context.printed.getvalue().splitlines() == [
-        "1. Aspirin [early]  nct:1  0.0328 (text 1, vector 1)",
+        "1. Aspirin [early]  nct:1  1.0000 (text 1, vector 1)",
         "   Results, characters 7-78, page=3",
         f"   {STROKE}",
     ]
     context = Context(workspace)
     run(context, "insulin", "--kind", "text")
     assert context.printed.getvalue().splitlines() == [
-        "1. nct:2  nct:2  0.0164 (text 1)",
+        "1. nct:2  nct:2  1.0000 (text 1)",
         "   characters 0-25",
         "   [Insulin] lowers glucose.",
     ]

@@ -18,7 +18,7 @@ from medical_kg.documents.ir import Document, Provenance
 from medical_kg.documents.records import Chunk, Embedding
 from medical_kg.embedders.hashing import HashingEmbedder
 from medical_kg.stores.contract import Filters
-from medical_kg.stores.sql_index import SqlIndex, fuse
+from medical_kg.stores.sql_index import SqlIndex
 from medical_kg.stores.sql_index_tables import chunk_key
 from medical_kg.stores.sql_index_words import telling_words
 
@@ -107,18 +107,6 @@ def test_a_search_needs_what_its_kind_needs(index: SqlIndex) -> None:
         index.search("x", None, limit=1)
     with pytest.raises(InputError, match="'fuzzy' is unknown; choose hybrid, text, vector"):
         index.search("x", None, limit=1, kind="fuzzy")
-
-
-def test_fusion_adds_reciprocal_ranks() -> None:
-    """A score is the sum of 1/(60+rank); in two lists is better than first in one; ties go by key."""
-    fused = fuse({"text": [7, 8], "vector": [9, 8]})
-    assert [(key, ranks) for key, _, ranks in fused] == [
-        (8, {"text": 2, "vector": 2}),
-        (7, {"text": 1}),
-        (9, {"vector": 1}),
-    ]
-    assert [score for _, score, _ in fused] == pytest.approx([2 / 62, 1 / 61, 1 / 61])
-    assert fuse({"text": []}) == []
 
 
 def origin(source: str, form: str) -> Provenance:

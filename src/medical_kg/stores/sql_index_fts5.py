@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from sqlalchemy import BigInteger, bindparam, literal_column, select, table, text
+from sqlalchemy import BigInteger, Double, bindparam, literal_column, select, table, text
+
+from medical_kg.stores.fusion import Scored
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -41,11 +43,13 @@ ADD = text(
 )
 PURGE = text("INSERT INTO index_text(index_text) VALUES('optimize')")
 ROW = literal_column("rowid", BigInteger)
+RANK = literal_column("bm25(index_text)", Double)
+"""The better, the lower."""
 MATCH = (
-    select(ROW)
+    select(ROW, RANK)
     .select_from(table("index_text"))
     .where(text("index_text MATCH :words"))
-    .order_by(text("bm25(index_text)"), ROW)
+    .order_by(RANK, ROW)
     .limit(bindparam("limit"))
 )
 
@@ -72,12 +76,13 @@ class Fts5:
 
     def find(
         self, connection: Connection, words: Sequence[str], limit: int, keys: Select[tuple[int]] | None = None
-    ) -> list[int]:
+    ) -> list[Scored]:
         """Return the best by BM25."""
         if not words:
             return []
         query = MATCH if keys is None else MATCH.where(ROW.in_(keys))
-        return list(connection.execute(query, {"words": match_expression(words), "limit": limit}).scalars())
+        found = connection.execute(query, {"words": match_expression(words), "limit": limit})
+        return [Scored(key, -rank) for key, rank in found]
 
 
 def match_expression(words: Iterable[str]) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import BigInteger, Numeric, bindparam, column, select, text
 
+from medical_kg.stores.fusion import Scored
 from medical_kg.stores.sql_index_tables import chunk_key
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ RANKED = (
     .columns(column("key", BigInteger), column("score", Numeric))
     .subquery("ranked")
 )
-MATCH = select(RANKED.c.key).order_by(RANKED.c.score.desc(), RANKED.c.key).limit(bindparam("limit"))
+MATCH = select(RANKED.c.key, RANKED.c.score).order_by(RANKED.c.score.desc(), RANKED.c.key).limit(bindparam("limit"))
 
 
 class TsVector:
@@ -81,11 +82,12 @@ class TsVector:
 
     def find(
         self, connection: Connection, words: Sequence[str], limit: int, keys: Select[tuple[int]] | None = None
-    ) -> list[int]:
+    ) -> list[Scored]:
         """Return the best by the weighted sum of their ranks; how rare a word is does not depend on the filter."""
         asked = [part for word in words for part in folded(word).split()]
         query = MATCH if keys is None else MATCH.where(RANKED.c.key.in_(keys))
-        return list(connection.execute(query, {"words": asked, "limit": limit}).scalars())
+        found = connection.execute(query, {"words": asked, "limit": limit})
+        return [Scored(key, float(score)) for key, score in found]
 
 
 def _rows(rows: RootRows) -> Iterator[dict[str, int | str]]:

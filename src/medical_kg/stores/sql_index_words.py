@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Select
 
+    from medical_kg.stores.fusion import Scored
     from medical_kg.stores.sql_index_rows import RootRows
 
 MAX_WORDS = 64
@@ -41,8 +42,8 @@ class FullText(Protocol):
 
     def find(
         self, connection: Connection, words: Sequence[str], limit: int, keys: Select[tuple[int]] | None = None
-    ) -> list[int]:
-        """Return the keys of the chunks with any of these words, best first; where a query is given, of its keys only."""
+    ) -> list[Scored]:
+        """Return the chunks with any of these words, best first; where a query is given, of its keys only."""
 
 
 def full_text(connection: Connection) -> FullText:
