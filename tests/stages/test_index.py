@@ -68,7 +68,7 @@ def test_after_the_run_a_query_finds_the_right_chunk(tmp_path: Path) -> None:
     result = index(tmp_path, **batch(a="aspirin for stroke", b="insulin for diabetes"))
     assert found(tmp_path, "diabetes") == ["b"]
     assert result.output["index_receipt"] == IndexReceipt(store="database", documents=2, chunks=2, vectors=2)
-    assert result.counts == {"documents": 2, "chunks": 2, "vectors": 2, "replaced": 0, "refused": 0}
+    assert result.counts == {"documents": 2, "chunks": 2, "vectors": 2, "replaced": 0, "removed": 0, "refused": 0}
 
 
 def test_a_second_run_does_not_duplicate(tmp_path: Path) -> None:
@@ -94,12 +94,12 @@ def test_a_document_without_chunks_replaces_what_it_had(tmp_path: Path) -> None:
 
 
 def test_roots_gone_from_the_source_are_dropped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Removed roots leave the index and count as replaced, unless the same batch brings them."""
+    """Removed roots leave the index and are counted as removed, unless the same batch brings them."""
     caplog.set_level(logging.INFO)
     index(tmp_path, **batch(a="aspirin", b="aspirin"))
     run = index(tmp_path, **batch(b="aspirin"), removed=[RemovedRoot(id="root:a"), RemovedRoot(id="root:b")])
     assert found(tmp_path, "aspirin") == ["b"]
-    assert run.counts["replaced"] == 2
+    assert (run.counts["replaced"], run.counts["removed"]) == (1, 1)
     assert "removed 1 root(s)" in caplog.text
 
 
@@ -107,7 +107,7 @@ def test_an_older_submission_does_not_undo_a_newer_one(tmp_path: Path, caplog: p
     """The submission's sequence is the version: what is newer stays, and the receipt claims nothing else."""
     index(tmp_path, **batch(a="insulin"), sequence=7)
     result = index(tmp_path, **batch(a="aspirin"), sequence=6)
-    assert result.counts == {"documents": 0, "chunks": 0, "vectors": 0, "replaced": 0, "refused": 1}
+    assert result.counts == {"documents": 0, "chunks": 0, "vectors": 0, "replaced": 0, "removed": 0, "refused": 1}
     assert found(tmp_path, "insulin") == ["a"]
     assert "1 root(s) were left alone: a newer submission wrote or removed them (root:a)" in caplog.text
 
@@ -116,10 +116,10 @@ def test_removals_keep_the_order_of_submissions(tmp_path: Path) -> None:
     """An older sweep does not remove what a newer submission wrote, nor an older batch bring back what is removed."""
     index(tmp_path, **batch(a="insulin"), sequence=7)
     result = index(tmp_path, **batch(), removed=[RemovedRoot(id="root:a")], sequence=6)
-    assert (result.counts["replaced"], result.counts["refused"]) == (0, 1)
+    assert (result.counts["removed"], result.counts["refused"]) == (0, 1)
     assert found(tmp_path, "insulin") == ["a"]
     result = index(tmp_path, **batch(), removed=[RemovedRoot(id="root:a")], sequence=8)
-    assert (result.counts["replaced"], result.counts["refused"]) == (1, 0)
+    assert (result.counts["removed"], result.counts["refused"]) == (1, 0)
     assert index(tmp_path, **batch(a="insulin"), sequence=7).counts["refused"] == 1
     assert found(tmp_path, "insulin") == []
 
@@ -127,7 +127,7 @@ def test_removals_keep_the_order_of_submissions(tmp_path: Path) -> None:
 def test_an_empty_batch_is_counted_as_nothing(tmp_path: Path) -> None:
     """No documents, no rows."""
     counts = index(tmp_path, **batch()).counts
-    assert counts == {"documents": 0, "chunks": 0, "vectors": 0, "replaced": 0, "refused": 0}
+    assert counts == {"documents": 0, "chunks": 0, "vectors": 0, "replaced": 0, "removed": 0, "refused": 0}
 
 
 def test_a_failing_writer_fails_the_stage(tmp_path: Path) -> None:

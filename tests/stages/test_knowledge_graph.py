@@ -77,7 +77,7 @@ def test_nodes_and_edges_are_readable_from_the_store(tmp_path: Path, graph: SqlG
     """After a run the store gives the batch's nodes and edges, and the receipt their numbers."""
     run = write(tmp_path, **extracted(document("r1", "Asthma", "Pain"), document("r2", "Pain")))
     assert receipt(run) == GraphReceipt(store="database", nodes=4, edges=3)
-    assert run.counts == {"nodes": 4, "edges": 3, "refused": 0}
+    assert run.counts == {"nodes": 4, "edges": 3, "removed": 0, "refused": 0}
     assert graph.counts() == {"nodes": 4, "edges": 3}
     assert [edge.subject for edge in graph.edges("condition:pain", limit=9)] == ["nct:r1", "nct:r2"]
 
@@ -91,6 +91,7 @@ def test_a_second_run_merges(tmp_path: Path, graph: SqlGraph) -> None:
         "nodes": 4,
         "edges": 2,
         "replaced": 2,
+        "removed": 0,
         "refused": 0,
     }
     assert graph.counts() == {"nodes": 4, "edges": 2}
@@ -115,12 +116,12 @@ def test_without_documents_the_roots_of_entities_are_replaced(tmp_path: Path, gr
 
 
 def test_removed_roots_are_removed(tmp_path: Path, graph: SqlGraph, caplog: pytest.LogCaptureFixture) -> None:
-    """Roots gone from the source leave the graph, and count as replaced; one that is back is kept."""
+    """Roots gone from the source leave the graph, and are counted as removed; one that is back is kept."""
     caplog.set_level(logging.INFO)
     write(tmp_path, **extracted(document("r1", "Asthma"), document("r2", "Pain")))
     gone = [RemovedRoot(id="r1"), RemovedRoot(id="r3"), RemovedRoot(id="r9")]
     run = write(tmp_path, removed=gone, **extracted(document("r3", "Fever")))
-    assert receipt(run) == GraphReceipt(store="database", nodes=2, edges=1, replaced=1)
+    assert receipt(run) == GraphReceipt(store="database", nodes=2, edges=1, removed=1)
     assert graph.node("nct:r1") is None
     assert graph.counts() == {"nodes": 4, "edges": 2}
     assert "removed 1 root(s)" in caplog.text
@@ -143,7 +144,7 @@ def test_removals_keep_the_order_of_submissions(tmp_path: Path, graph: SqlGraph)
     assert receipt(run) == GraphReceipt(store="database", nodes=0, edges=0, refused=1)
     assert graph.node("condition:asthma") is not None
     run = write(tmp_path, sequence=8, removed=[RemovedRoot(id="r1")], entities=[], claims=[])
-    assert receipt(run) == GraphReceipt(store="database", nodes=0, edges=0, replaced=1)
+    assert receipt(run) == GraphReceipt(store="database", nodes=0, edges=0, removed=1)
     assert receipt(write(tmp_path, sequence=7, **extracted(document("r1", "Asthma")))).refused == 1
     assert graph.counts() == {"nodes": 0, "edges": 0}
 

@@ -12,6 +12,7 @@ import typer
 
 from medical_kg.cli import INTERRUPTED
 from medical_kg.orchestration.contract.errors import MedicalKGError, PluginBroken
+from medical_kg.orchestration.contract.model import plainly
 
 if TYPE_CHECKING:
     from medical_kg.cli.state import State
@@ -40,6 +41,8 @@ def tell(error: Exception, state: State) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help, empty where rich has printed it
         typer.echo(_message(error), err=True)
         return WRONG_REQUEST
+    if isinstance(error, _PARSER_ERROR):
+        error.message = plainly(error.message)  # type: ignore[attr-defined]  # of ClickException
     code = int(getattr(error, "exit_code", FAILED))
     if state.json or state.log_format == "json":
         typer.echo(json.dumps({"error": facts(error, code, verbose=state.verbose)}), err=True)

@@ -105,8 +105,8 @@ class Embedding(Record):
 class IndexReceipt(Record):
     """What ``index`` changed: documents, chunks and vectors that now stand for this batch.
 
-    ``replaced`` counts the roots that had rows before, which were replaced or removed; ``refused`` those left alone
-    because a newer submission had written or removed them.
+    ``replaced`` counts the roots of the batch that had rows before; ``removed`` those that were removed, as they are gone
+    from the source; ``refused`` those left alone because a newer submission had written or removed them.
     """
 
     store: str
@@ -114,6 +114,7 @@ class IndexReceipt(Record):
     chunks: int
     vectors: int
     replaced: int = 0
+    removed: int = 0
     refused: int = 0
 
 
@@ -169,12 +170,13 @@ class Claim(Record):
 class GraphReceipt(Record):
     """What ``knowledge-graph`` changed: nodes and edges that now stand for this batch's roots.
 
-    ``replaced`` counts the roots that had rows before, which were replaced or removed; ``refused`` those left alone
-    because a newer submission had written or removed them.
+    ``replaced`` counts the roots of the batch that had rows before; ``removed`` those that were removed, as they are gone
+    from the source; ``refused`` those left alone because a newer submission had written or removed them.
     """
 
     store: str
     nodes: int
     edges: int
     replaced: int = 0
+    removed: int = 0
     refused: int = 0

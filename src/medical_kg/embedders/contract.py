@@ -13,6 +13,7 @@ from pydantic import ConfigDict, ValidationError
 
 from medical_kg import Model
 from medical_kg.orchestration.contract.errors import UsageError
+from medical_kg.orchestration.contract.model import problems_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -79,5 +80,4 @@ class Embedder:
 
 
 def _say(name: str, error: ValidationError) -> str:
-    problems = [f"{'.'.join(map(str, one['loc'])) or 'options'}: {one['msg']}" for one in error.errors()]
-    return f"options of embedder {name}: {'; '.join(problems)}"
+    return f"options of embedder {name}: {problems_in(error, 'options')}"

@@ -18,7 +18,7 @@ from pydantic import ConfigDict, Field, ValidationError, field_validator
 
 from medical_kg.orchestration.contract import SystemClock
 from medical_kg.orchestration.contract.errors import SettingsError, StorageError, near
-from medical_kg.orchestration.contract.model import Model
+from medical_kg.orchestration.contract.model import Model, plainly
 from medical_kg.orchestration.discovery import SETTINGS_FILE
 from medical_kg.orchestration.isolation import Environment, Environments
 from medical_kg.orchestration.registry import Installation, PluginSettings
@@ -306,7 +306,7 @@ def _parse(path: Path, text: str) -> Settings:
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path} is not valid TOML: {error}") from error
     except ValidationError as error:
-        problems = "; ".join(_said(found["loc"], found["type"], found["msg"]) for found in error.errors())
+        problems = "; ".join(_said(found["loc"], found["type"], plainly(found["msg"])) for found in error.errors())
         raise SettingsError(f"{path}: {problems}") from error
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import ValidationError
 
 from medical_kg import InputError, Model
+from medical_kg.orchestration.contract.model import problems_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,9 +40,10 @@ class Source:
         try:
             self.options = self.options_model.model_validate(dict(options))
         except ValidationError as error:
-            wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
             known = ", ".join(sorted(self.options_model.model_fields)) or "none"
-            raise InputError(f"options of source {self.name!r} are refused: {wrong}; known options: {known}") from None
+            raise InputError(
+                f"options of source {self.name!r} are refused: {problems_in(error)}; known options: {known}"
+            ) from None
 
     def pull(self, ctx: StageContext, cursor: str | None, limit: int) -> Page:
         """Give the next page: a list of payloads, what had to be rejected, and where to go on.

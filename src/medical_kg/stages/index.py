@@ -35,6 +35,7 @@ def _count(output: Mapping[Any, Any]) -> dict[str, int]:
         "chunks": receipt.chunks,
         "vectors": receipt.vectors,
         "replaced": receipt.replaced,
+        "removed": receipt.removed,
         "refused": receipt.refused,
     }
 
@@ -108,7 +109,8 @@ class IndexStage(Stage[IndexConfig]):
             )
         return IndexReceipt(
             store=self.config.store,
-            replaced=written.replaced + gone.removed,
+            replaced=written.replaced,
+            removed=gone.removed,
             refused=len(refused),
             **written.rows,
         )

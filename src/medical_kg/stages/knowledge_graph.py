@@ -45,6 +45,7 @@ class KnowledgeGraphStage(Stage[KnowledgeGraphConfig]):
         output_counter=lambda output: {
             "nodes": output[GRAPH_RECEIPT].nodes,
             "edges": output[GRAPH_RECEIPT].edges,
+            "removed": output[GRAPH_RECEIPT].removed,
             "refused": output[GRAPH_RECEIPT].refused,
         },
         keeps=True,
@@ -71,7 +72,8 @@ class KnowledgeGraphStage(Stage[KnowledgeGraphConfig]):
         _tell(ctx, gone.removed, refused)
         return GraphReceipt(
             store=self.config.store,
-            replaced=written.replaced + gone.removed,
+            replaced=written.replaced,
+            removed=gone.removed,
             refused=len(refused),
             **written.rows,
         )

@@ -12,6 +12,7 @@ from medical_kg.documents.ir import Document
 from medical_kg.documents.keys import DOCUMENTS, FILES, PAYLOADS
 from medical_kg.documents.records import CONVERTED
 from medical_kg.formats.contract import DOOR, check_isolated
+from medical_kg.orchestration.contract.model import problems_in
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -130,5 +131,4 @@ def _converted_document(ctx: StageContext, payload: Payload, attachment: Attachm
     try:
         return Document.model_validate_json(content)
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'document'}: {one['msg']}" for one in error.errors())
-        raise ItemRejected(f"{where} is no valid document: {wrong}") from None
+        raise ItemRejected(f"{where} is no valid document: {problems_in(error, 'document')}") from None

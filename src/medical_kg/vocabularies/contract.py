@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from pydantic import Field, ValidationError
 
 from medical_kg import InputError, Model
+from medical_kg.orchestration.contract.model import problems_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -68,9 +69,8 @@ class Vocabulary:
         try:
             self.options: Any = self.options_model.model_validate(dict(options or {}))
         except ValidationError as error:
-            wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
             known = ", ".join(sorted(self.options_model.model_fields))
-            message = f"options of vocabulary {self.name!r} are refused: {wrong}; known options: {known}"
+            message = f"options of vocabulary {self.name!r} are refused: {problems_in(error)}; known options: {known}"
             raise InputError(message) from None
 
     def fingerprint(self) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import ValidationError
 
 from medical_kg.orchestration.contract.errors import PluginError, SettingsError, StorageError, UsageError
-from medical_kg.orchestration.contract.model import Model
+from medical_kg.orchestration.contract.model import Model, plainly
 from medical_kg.orchestration.discovery import SHORT
 from medical_kg.orchestration.lock.entries import Entry, entry_of
 from medical_kg.orchestration.registry import STAGES, StageType
@@ -124,7 +124,7 @@ def read_lock(workspace: Workspace) -> Lock | None:
     except ValidationError as error:
         first = error.errors()[0]
         where = "".join(f"{part}: " for part in (".".join(map(str, first["loc"])),) if part)
-        msg = f"{path} is no lock: {where}{first['msg']}; write it anew: medical-kg plugins lock"
+        msg = f"{path} is no lock: {where}{plainly(first['msg'])}; write it anew: medical-kg plugins lock"
         raise SettingsError(msg) from error
 
 

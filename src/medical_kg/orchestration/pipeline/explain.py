@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from medical_kg.orchestration.contract.errors import near
+from medical_kg.orchestration.contract.model import plainly
 from medical_kg.orchestration.pipeline.problems import Path, Problem, show
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def _tells(details: Details) -> bool:
 
 
 def _reason(details: Details) -> str:
-    text = str(details["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    text = plainly(str(details["msg"]))
     text = _SUBJECT.sub("must", text).replace("valid dictionary", "mapping").replace(" after validation", "")
     return _OUR_MODEL.sub("", text)
 
