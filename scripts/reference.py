@@ -214,6 +214,9 @@ def one_command(command: Any, path: str, context: Any) -> str:
     parts = [f"## `{path}`", text, f"```text\n{path} {usage}\n```"]
     if records:
         parts.append(table(["", ""], ([f"`{names}`", clean(what)] for names, what in records)))
+    if command.epilog:
+        lines = [line.strip() for line in command.epilog.splitlines() if line.startswith("  ")]
+        parts.append("\n".join(("```console", *(f"$ {line}" for line in lines), "```")))
     return "\n\n".join(part for part in parts if part)
 
 

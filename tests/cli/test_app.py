@@ -57,6 +57,7 @@ def test_a_noun_alone_shows_its_help(cli: Cli, words: list[str]) -> None:
         (["submissions", "list"], "there is no workspace at"),
         (["submissions", "show", "s123456"], "there is no workspace at"),
         (["search", "x"], "there is no workspace at"),
+        (["search", "x", "--kind", "weird"], "'weird' is not one of 'hybrid', 'text', 'vector'"),
     ],
     ids=" ".join,
 )
@@ -67,6 +68,7 @@ def test_a_wrong_request_is_one_message_and_code_2(cli: Cli, here: Path, words: 
     assert said in result.stderr
     assert result.stdout == ""
     assert "Traceback" not in result.stderr
+    assert "Value error" not in result.stderr
     assert list(here.iterdir()) == []
 
 

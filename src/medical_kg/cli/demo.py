@@ -11,6 +11,7 @@ import typer
 from medical_kg.cli.errors import DONE
 from medical_kg.cli.state import State, state_of
 from medical_kg.orchestration.contract.errors import InputError
+from medical_kg.orchestration.contract.usage import examples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +28,7 @@ QUESTIONS: tuple[tuple[str, ...], ...] = (
 
 def add_to(app: typer.Typer) -> None:
     """Add the command to the command line."""
-    app.command("demo")(demo)
+    app.command("demo", epilog=examples("medical-kg demo"))(demo)
 
 
 def demo(ctx: typer.Context) -> None:

@@ -14,6 +14,7 @@ import typer
 
 from medical_kg.cli.state import state_of
 from medical_kg.orchestration.contract.errors import UsageError
+from medical_kg.orchestration.contract.usage import examples
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 GRACE_SECONDS = 10.0
@@ -22,7 +23,7 @@ GRACE_SECONDS = 10.0
 
 def add_to(app: typer.Typer) -> None:
     """Add the command to the command line."""
-    app.command("dev")(dev)
+    app.command("dev", epilog=examples("medical-kg dev", "medical-kg dev --port 3001"))(dev)
 
 
 def dev(

@@ -13,6 +13,7 @@ from medical_kg.cli.errors import DONE, FAILED
 from medical_kg.cli.output import plural
 from medical_kg.cli.plugged import taken
 from medical_kg.cli.state import Json, State, state_of
+from medical_kg.orchestration.contract.usage import examples
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.diagnosis import Finding
@@ -23,7 +24,7 @@ LIMIT = 30.0
 
 def add_to(app: typer.Typer) -> None:
     """Add the command to ``plugins``."""
-    app.command("doctor")(examine_plugins)
+    app.command("doctor", epilog=examples("medical-kg plugins doctor"))(examine_plugins)
 
 
 def examine_plugins(

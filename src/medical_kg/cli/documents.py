@@ -14,6 +14,7 @@ from medical_kg.cli.output import counts, moment, number, plural
 from medical_kg.cli.plugged import ExtendedGroup
 from medical_kg.cli.state import Json, State, state_of
 from medical_kg.orchestration.contract.errors import UsageError
+from medical_kg.orchestration.contract.usage import examples
 
 if TYPE_CHECKING:
     from medical_kg.orchestration import Forgetting, Story
@@ -33,7 +34,7 @@ Ident = Annotated[str, typer.Argument(metavar="ID", help="The document's id, or 
 Tenant = Annotated[str, typer.Option(help="Whose document.")]
 
 
-@app.command("trace")
+@app.command("trace", epilog=examples("medical-kg documents trace nct:NCT05813925"))
 def trace_document(ctx: typer.Context, ident: Ident, *, tenant: Tenant = "default", json: Json = False) -> None:
     """Tell a document's story: which submissions saw it, what each stage made of it, and where it is kept."""
     from medical_kg.orchestration import trace
@@ -47,13 +48,25 @@ def trace_document(ctx: typer.Context, ident: Ident, *, tenant: Tenant = "defaul
         _show(state, story)
 
 
-app.command("debug")(debug_document)
+app.command(
+    "debug",
+    epilog=examples(
+        "medical-kg documents debug nct:NCT05813925 --from chunk",
+        "medical-kg documents debug nct:NCT05813925 --from parse --until parse --pdb",
+        "medical-kg documents debug nct:NCT05813925 --from chunk --show chunks",
+    ),
+)(debug_document)
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
-@app.command("forget")
+@app.command(
+    "forget",
+    epilog=examples(
+        "medical-kg documents forget nct:NCT05813925 --dry-run", "medical-kg documents forget nct:NCT05813925"
+    ),
+)
 def forget_document(
     ctx: typer.Context,
     ident: Ident,
@@ -111,7 +124,7 @@ def _show_removed(state: State, done: Forgetting) -> None:
     state.print_table(("where", "what", "would be removed" if done.dry_run else "removed"), rows, right=("removed",))
 
 
-@app.command("remember")
+@app.command("remember", epilog=examples("medical-kg documents remember nct:NCT05813925"))
 def remember_document(
     ctx: typer.Context,
     ident: Annotated[str, typer.Argument(metavar="ID", help="The document's id, as `documents forgotten` lists it.")],
@@ -130,7 +143,7 @@ def remember_document(
         state.print(f"document {ident} of tenant {tenant} may come back; run its input to bring it")
 
 
-@app.command("forgotten")
+@app.command("forgotten", epilog=examples("medical-kg documents forgotten"))
 def list_forgotten(ctx: typer.Context, *, tenant: Tenant = "default", json: Json = False) -> None:
     """List the documents that were forgotten, and whether that came to its end."""
     from medical_kg.orchestration import forgotten

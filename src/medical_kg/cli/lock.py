@@ -9,14 +9,15 @@ import typer
 from medical_kg.cli.errors import DONE, FAILED
 from medical_kg.cli.output import plural
 from medical_kg.cli.state import Json, state_of
+from medical_kg.orchestration.contract.usage import examples
 
 COLUMNS = ("door", "name", "what", "locked", "now")
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands to ``plugins``."""
-    app.command("lock")(write_lock)
-    app.command("verify")(verify_lock)
+    app.command("lock", epilog=examples("medical-kg plugins lock"))(write_lock)
+    app.command("verify", epilog=examples("medical-kg plugins verify"))(verify_lock)
 
 
 def write_lock(ctx: typer.Context, *, json: Json = False) -> None:

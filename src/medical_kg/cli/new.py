@@ -9,6 +9,7 @@ import typer
 
 from medical_kg.cli.state import Json, State, state_of
 from medical_kg.orchestration.contract.metadata import Mode
+from medical_kg.orchestration.contract.usage import examples
 
 app = typer.Typer(help="Write the start of a plugin of your own.", no_args_is_help=True)
 
@@ -18,7 +19,13 @@ def new() -> None:
     """Write the start of a plugin of your own."""
 
 
-@app.command("stage")
+@app.command(
+    "stage",
+    epilog=examples(
+        "medical-kg plugins new stage word-count --reads documents --writes word_counts",
+        "medical-kg plugins new stage word-count --reads documents --local",
+    ),
+)
 def stage(  # one argument per option
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The stage type, e.g. word-count.")],

@@ -11,6 +11,7 @@ from medical_kg.cli.errors import DIFFERENT, WRONG_REQUEST
 from medical_kg.cli.output import plural
 from medical_kg.cli.state import Json, State, state_of
 from medical_kg.orchestration.contract.errors import PipelineNotFound
+from medical_kg.orchestration.contract.usage import examples
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.pipeline.catalog import Catalog
@@ -28,7 +29,7 @@ def catalog_of(state: State) -> Catalog:
     return Catalog(state.place.pipeline_folders)
 
 
-@app.command("list")
+@app.command("list", epilog=examples("medical-kg pipelines list", "medical-kg pipelines list --json"))
 def list_pipelines(ctx: typer.Context, *, json: Json = False) -> None:
     """List the pipelines that can be run by name."""
     state = state_of(ctx, json=json)
@@ -45,11 +46,11 @@ def list_pipelines(ctx: typer.Context, *, json: Json = False) -> None:
     state.print_table(("name", "description", "from"), rows)
 
 
-@app.command("check")
+@app.command("check", epilog=examples("medical-kg pipelines check auto", "medical-kg pipelines check pipelines/*.yaml"))
 def check_pipelines(
     ctx: typer.Context,
     pipelines: Annotated[
-        list[str], typer.Argument(metavar="PIPELINE...", help="Names of pipelines, or paths of their files.")
+        list[str], typer.Argument(metavar="PIPELINE", help="Names of pipelines, or paths of their files.")
     ],
     *,
     json: Json = False,
@@ -73,7 +74,7 @@ def _point_to_page(state: State, verdicts: list[dict[str, Any]]) -> None:
         state.note(f"`{state.command('pipelines', 'explain', code)}` shows an example and its fix, as for any code")
 
 
-@app.command("explain")
+@app.command("explain", epilog=examples("medical-kg pipelines explain MKG011"))
 def explain_code(
     ctx: typer.Context,
     code: Annotated[str, typer.Argument(metavar="CODE", help="The code of a problem, such as MKG011.")],
@@ -116,7 +117,9 @@ def _tally(problems: tuple[Problem, ...]) -> str:
     return f" ({listed})" if listed else ""
 
 
-@app.command("graph")
+@app.command(
+    "graph", epilog=examples("medical-kg pipelines graph auto", "medical-kg pipelines graph auto --format mermaid")
+)
 def draw_pipeline(
     ctx: typer.Context,
     pipeline: Named,
@@ -141,7 +144,12 @@ def draw_pipeline(
         state.print(drawn, end="")
 
 
-@app.command("diff")
+@app.command(
+    "diff",
+    epilog=examples(
+        "medical-kg pipelines diff auto my-auto.yaml", "medical-kg pipelines diff old.yaml new.yaml --exit-code"
+    ),
+)
 def diff_two(
     ctx: typer.Context,
     old: Annotated[str, typer.Argument(metavar="OLD", help="A pipeline's name, or the path of its file.")],
@@ -164,7 +172,7 @@ def diff_two(
         raise typer.Exit(DIFFERENT)
 
 
-@app.command("schema")
+@app.command("schema", epilog=examples("medical-kg pipelines schema"))
 def print_schema(ctx: typer.Context) -> None:
     """Print the JSON schema of a pipeline file, with the config of every installed stage type, for your editor."""
     from medical_kg.orchestration.pipeline.catalog import shipped_folder

@@ -44,8 +44,16 @@ def _command(installation: Installation, name: str) -> Any:
         reason = f"its commands cannot be built: {type(error).__name__}: {error}"
         raise PluginBroken(DOOR, name, str(origin), reason) from error
     command.name = name
+    _plain(command)
     command.params = [param for param in command.params if param.name not in COMPLETION]
     return command
+
+
+def _plain(command: Any) -> None:
+    """Give a package's commands the help of our own: plain text, whatever the package asked of typer."""
+    command.rich_markup_mode = None
+    for below in getattr(command, "commands", {}).values():
+        _plain(below)
 
 
 def _unusable(name: str, error: MedicalKGError) -> TyperCommand:

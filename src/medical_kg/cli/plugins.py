@@ -12,6 +12,7 @@ from medical_kg.cli.doors import Door, door_named
 from medical_kg.cli.plugged import shadowed
 from medical_kg.cli.state import Json, State, state_of
 from medical_kg.orchestration.contract.errors import PluginNotFound, near
+from medical_kg.orchestration.contract.usage import examples
 from medical_kg.orchestration.registry import STAGES
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ app.add_typer(new.app, name="new")
 COLUMNS = ("door", "name", "distribution", "version", "status", "object")
 
 
-@app.command("list")
+@app.command("list", epilog=examples("medical-kg plugins list", "medical-kg plugins list --door stages"))
 def list_plugins(ctx: typer.Context, *, door: Door = None, json: Json = False) -> None:
     """List every plugin with its origin, without importing any."""
     state = state_of(ctx, json=json)
@@ -56,7 +57,7 @@ def _row(state: State, ctx: typer.Context, claim: Claim) -> dict[str, str]:
     }
 
 
-@app.command("show")
+@app.command("show", epilog=examples("medical-kg plugins show chunk", "medical-kg plugins show chunk --docs"))
 def show_plugin(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="A plugin's name, or distribution:name.")],

@@ -26,7 +26,7 @@ def resume_submissions(  # one argument per option
     ctx: typer.Context,
     ident: Annotated[
         str | None,
-        typer.Argument(metavar="[ID]", help="A submission's id, or its first letters (4 or more); all when left out."),
+        typer.Argument(metavar="ID", help="A submission's id, or its first letters (4 or more); all when left out."),
     ] = None,
     *,
     watch: Annotated[

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from medical_kg.cli.state import Json, State, state_of
+from medical_kg.orchestration.contract.usage import examples
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.api import Report
@@ -27,7 +28,15 @@ PLAN_COLUMNS = ("stage", "type", "reads", "policy", "config")
 
 def add_to(app: typer.Typer) -> None:
     """Add the command to the command line."""
-    app.command("run")(run_pipeline)
+    app.command(
+        "run",
+        epilog=examples(
+            "medical-kg run auto --input samples",
+            "medical-kg run auto --input samples --limit 5 --set embed.embedder=hashing",
+            "medical-kg run my-pipeline.yaml --input documents/ --workers 2",
+            "medical-kg run auto --dry-run",
+        ),
+    )(run_pipeline)
 
 
 def run_pipeline(  # noqa: PLR0913  # one argument per option

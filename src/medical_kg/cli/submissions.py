@@ -15,6 +15,7 @@ from medical_kg.cli.resuming import resume_submissions
 from medical_kg.cli.run import EngineChoice, Strict, retry, run_ready
 from medical_kg.cli.state import Json, State, state_of
 from medical_kg.orchestration.contract.errors import RecordNotFound, UsageError
+from medical_kg.orchestration.contract.usage import examples
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.api import Report
@@ -26,7 +27,9 @@ app = typer.Typer(help="See how submissions stand, wake them and go on with them
 Ident = Annotated[str, typer.Argument(metavar="ID", help="A submission's id, or its first letters (4 or more).")]
 
 
-@app.command("list")
+@app.command(
+    "list", epilog=examples("medical-kg submissions list", "medical-kg submissions list --tenant cardiology --limit 5")
+)
 def list_submissions(
     ctx: typer.Context,
     *,
@@ -50,7 +53,7 @@ def _given(asked: Mapping[str, Any]) -> str:
     return str(asked.get("input", signal))
 
 
-@app.command("show")
+@app.command("show", epilog=examples("medical-kg submissions show s5a90", "medical-kg submissions show s5a90 --json"))
 def show_submission(ctx: typer.Context, ident: Ident, *, json: Json = False) -> None:
     """Show how a submission stands: counts per stage, batches, waits, retries and where its stages come from."""
     from medical_kg.cli.report import next_steps, plain, records, show_stages, told_errors, told_sweep
@@ -108,11 +111,13 @@ def _show_head(state: State, report: Report) -> None:
     state.print()
 
 
-@app.command("explain")
+@app.command(
+    "explain", epilog=examples("medical-kg submissions explain s5a90", "medical-kg submissions explain s5a90 chunk")
+)
 def explain_batch(
     ctx: typer.Context,
     batch: Annotated[str, typer.Argument(metavar="BATCH", help="A batch's id, or a submission's for all its batches.")],
-    stage: Annotated[str | None, typer.Argument(metavar="[STAGE]", help="Only this stage.")] = None,
+    stage: Annotated[str | None, typer.Argument(metavar="STAGE", help="Only this stage.")] = None,
     *,
     json: Json = False,
 ) -> None:
@@ -135,7 +140,7 @@ def explain_batch(
         raise typer.Exit(tell(found.problem, state))
 
 
-@app.command("report")
+@app.command("report", epilog=examples("medical-kg submissions report s5a90 --out report.html"))
 def write_report(
     ctx: typer.Context,
     ident: Ident,
@@ -161,7 +166,7 @@ def write_report(
         state.print(f"wrote {out}")
 
 
-@app.command("dead-letters")
+@app.command("dead-letters", epilog=examples("medical-kg submissions dead-letters s5a90 --stage parse"))
 def list_dead_letters(
     ctx: typer.Context,
     ident: Ident,
@@ -180,12 +185,18 @@ def list_dead_letters(
     state.print_table(("stage", "item", "reason", "attempts", "status"), rows, right=("attempts",))
 
 
-@app.command("signal")
+@app.command(
+    "signal",
+    epilog=examples(
+        "medical-kg submissions signal s5a90 pdf_ir_ready",
+        "medical-kg submissions signal s5a90 converted yes --attach pmid:1=out/1.json",
+    ),
+)
 def tell_signal(
     ctx: typer.Context,
     ident: Ident,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The signal's name.")],
-    value: Annotated[str, typer.Argument(metavar="[VALUE]", help="Its value, as YAML.")] = "true",
+    value: Annotated[str, typer.Argument(metavar="VALUE", help="Its value, as YAML.")] = "true",
     *,
     batch: Annotated[int | None, typer.Option(metavar="N", help="Tell only this batch, by its number.")] = None,
     attach: Annotated[
@@ -221,7 +232,7 @@ def tell_signal(
         state.note(f"it has completed; a replay reads it: {state.command('submissions', 'replay', submission.id)}")
 
 
-@app.command("signals")
+@app.command("signals", epilog=examples("medical-kg submissions signals s5a90"))
 def list_signals(ctx: typer.Context, ident: Ident, *, json: Json = False) -> None:
     """List the newest signals told to a submission and to its batches, with what is attached."""
     state = state_of(ctx, json=json)
@@ -271,12 +282,14 @@ def _split(given: str) -> tuple[str, str]:
     return (item, uri) if equals and "://" not in item else ("", given)
 
 
-app.command("resume")(resume_submissions)
+app.command("resume", epilog=examples("medical-kg submissions resume s5a90", "medical-kg submissions resume --watch"))(
+    resume_submissions
+)
 
-Numbered = Annotated[int | None, typer.Argument(metavar="[BATCH]", help="Only this batch, by its number.")]
+Numbered = Annotated[int | None, typer.Argument(metavar="BATCH", help="Only this batch, by its number.")]
 
 
-@app.command("retry")
+@app.command("retry", epilog=examples("medical-kg submissions retry s5a90", "medical-kg submissions retry s5a90 2"))
 def retry_failed(
     ctx: typer.Context,
     ident: Ident,
@@ -295,7 +308,12 @@ def retry_failed(
     raise typer.Exit(finish(state, retry(state, submission, batch=chosen, engine=engine), strict=strict))
 
 
-@app.command("replay")
+@app.command(
+    "replay",
+    epilog=examples(
+        "medical-kg submissions replay s5a90", "medical-kg submissions replay s5a90 --stage parse --item NCT00000102"
+    ),
+)
 def replay_dead_letters(
     ctx: typer.Context,
     ident: Ident,
@@ -321,7 +339,7 @@ def replay_dead_letters(
     raise typer.Exit(finish(state, report, strict=strict))
 
 
-@app.command("cancel")
+@app.command("cancel", epilog=examples("medical-kg submissions cancel s5a90", "medical-kg submissions cancel s5a90 2"))
 def cancel_submission(ctx: typer.Context, ident: Ident, batch: Numbered = None, *, json: Json = False) -> None:
     """Give up the unfinished batches of a submission, or one of them, for good. What was finished stays."""
     from medical_kg.orchestration.recovery import cancel

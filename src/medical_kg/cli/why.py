@@ -10,6 +10,7 @@ import typer
 from medical_kg.cli.doors import Door, door_named
 from medical_kg.cli.errors import WRONG_REQUEST
 from medical_kg.cli.state import Json, State, state_of
+from medical_kg.orchestration.contract.usage import examples
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.explanation import Explanation
@@ -19,7 +20,7 @@ COLUMNS = ("status", "distribution", "version", "object", "written in", "reason"
 
 def add_to(app: typer.Typer) -> None:
     """Add the command to ``plugins``."""
-    app.command("why")(explain_name)
+    app.command("why", epilog=examples("medical-kg plugins why chunk"))(explain_name)
 
 
 def explain_name(

@@ -14,6 +14,7 @@ import typer
 from medical_kg.cli.output import moment, plural
 from medical_kg.cli.state import Json, State, state_of
 from medical_kg.orchestration.contract.errors import UsageError
+from medical_kg.orchestration.contract.usage import examples
 
 if TYPE_CHECKING:
     from medical_kg.orchestration import Upgrade
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="See where everything is kept, back it up, prune and upgrade it.", no_args_is_help=True)
 
 
-@app.command("info")
+@app.command("info", epilog=examples("medical-kg workspace info"))
 def info(ctx: typer.Context, *, json: Json = False) -> None:
     """Show the workspace's folder, settings, database and how many submissions it holds."""
     state = state_of(ctx, json=json)
@@ -34,11 +35,12 @@ def info(ctx: typer.Context, *, json: Json = False) -> None:
 
 
 Target = Annotated[
-    Path, typer.Argument(help="A folder that is not there yet, or a file ending in .tar, .tar.gz or .tgz.")
+    Path,
+    typer.Argument(metavar="TARGET", help="A folder that is not there yet, or a file ending in .tar, .tar.gz or .tgz."),
 ]
 
 
-@app.command("backup")
+@app.command("backup", epilog=examples("medical-kg workspace backup ../backup.tar.gz"))
 def back_up(ctx: typer.Context, target: Target, *, json: Json = False) -> None:
     """Copy database, checkpoints, files and pipelines to a place from which they can be restored; runs go on."""
     from medical_kg.orchestration import backup
@@ -58,7 +60,7 @@ def back_up(ctx: typer.Context, target: Target, *, json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-@app.command("upgrade")
+@app.command("upgrade", epilog=examples("medical-kg workspace upgrade --check", "medical-kg workspace upgrade"))
 def upgrade_workspace(
     ctx: typer.Context,
     *,
@@ -99,7 +101,10 @@ Compact = Annotated[
 ]
 
 
-@app.command("prune")
+@app.command(
+    "prune",
+    epilog=examples("medical-kg workspace prune --older-than 12h --dry-run", "medical-kg workspace prune --compact"),
+)
 def prune_workspace(
     ctx: typer.Context,
     *,

@@ -12,6 +12,7 @@ from medical_kg.commands.contract import context_of
 from medical_kg.commands.passages import other_records
 from medical_kg.documents.ir import identifiers_like
 from medical_kg.orchestration.contract.errors import UsageError
+from medical_kg.orchestration.contract.usage import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,7 +28,9 @@ def documents() -> None:
     """Look at indexed documents."""
 
 
-@app.command()
+@app.command(
+    epilog=examples("medical-kg documents show nct:NCT05813925", "medical-kg documents show NCT05813925 --json")
+)
 def show(
     ctx: typer.Context,
     ident: Annotated[str, typer.Argument(metavar="ID", help="The document's id or any identifier, e.g. pmid:123.")],

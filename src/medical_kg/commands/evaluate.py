@@ -12,6 +12,7 @@ import typer
 from medical_kg.commands.contract import context_of
 from medical_kg.commands.retrieval import retrieval
 from medical_kg.orchestration.contract.errors import InputError, UsageError
+from medical_kg.orchestration.contract.usage import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from medical_kg.evaluation.entities import Scores
 
 app = typer.Typer(name="evaluate", help="Measure a pipeline against what people judged.", no_args_is_help=True)
-app.command("retrieval")(retrieval)
+app.command(
+    "retrieval", epilog=examples("medical-kg evaluate retrieval q.jsonl qrels.tsv --input docs --pipeline auto")
+)(retrieval)
 
 
 @app.callback()
@@ -28,7 +31,7 @@ def evaluate() -> None:
     """Measure a pipeline against what people judged."""
 
 
-@app.command()
+@app.command(epilog=examples("medical-kg evaluate entities gold.txt --pipeline concepts.yaml --errors 9"))
 def entities(  # one argument per option
     ctx: typer.Context,
     gold: Annotated[Path, typer.Argument(metavar="FILE", help="A PubTator file with annotations.")],
@@ -42,9 +45,7 @@ def entities(  # one argument per option
 ) -> None:
     """Measure found entities: precision, recall and F1 of strict spans, and of the concepts of documents.
 
-    The pipeline reads the file itself (its annotations are not shown to it); nothing of the run is kept. For example:
-
-    medical-kg evaluate entities CDR_DevelopmentSet.PubTator.txt --pipeline concepts.yaml --errors 20
+    The pipeline reads the file itself (its annotations are not shown to it); nothing of the run is kept.
     """
     from medical_kg.evaluation.entities import KINDS, score
 

@@ -14,6 +14,7 @@ import typer
 
 from medical_kg.commands.contract import CommandContext, context_of
 from medical_kg.orchestration.contract.errors import UsageError
+from medical_kg.orchestration.contract.usage import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -58,7 +59,7 @@ class NodeNotFound(UsageError):
         super().__init__(f"the graph has no node {wanted!r} (it holds {nodes} nodes); {advice}")
 
 
-@app.command()
+@app.command(epilog=examples("medical-kg graph show COVID-19"))
 def show(
     ctx: typer.Context,
     wanted: Wanted,
@@ -81,7 +82,7 @@ def show(
     _tell_limit(edges, limit, "edges")
 
 
-@app.command()
+@app.command(epilog=examples("medical-kg graph neighbors COVID-19 --depth 2 --limit 20"))
 def neighbors(
     ctx: typer.Context,
     wanted: Wanted,
@@ -103,10 +104,15 @@ def neighbors(
     _tell_limit(nodes, limit, "nodes")
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "medical-kg graph export COVID-19 --format mermaid",
+        "medical-kg graph export --all --format graphml --out graph.graphml",
+    )
+)
 def export(  # noqa: PLR0913  # one argument per option
     ctx: typer.Context,
-    wanted: Annotated[str, typer.Argument(metavar="[ID|TEXT]", help="Write what is around this node.")] = "",
+    wanted: Annotated[str, typer.Argument(metavar="ID|TEXT", help="Write what is around this node.")] = "",
     *,
     everything: Annotated[bool, typer.Option("--all", help="Write the whole graph.")] = False,
     form: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.graphml,
@@ -134,7 +140,7 @@ def export(  # noqa: PLR0913  # one argument per option
         _write(writer.lines(chain([node], nodes, edges)), out)
 
 
-@app.command()
+@app.command(epilog=examples("medical-kg graph page COVID-19 --depth 2 --out covid.html"))
 def page(
     ctx: typer.Context,
     wanted: Wanted,

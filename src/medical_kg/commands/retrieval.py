@@ -38,10 +38,7 @@ def retrieval(  # one argument per option
 ) -> None:
     """Measure search: recall, reciprocal rank and nDCG by words, by vectors, and with both fused.
 
-    Chunks and vectors of the pipeline go into an index of their own, which is deleted; nothing of the run is kept. For
-    example:
-
-    medical-kg evaluate retrieval queries.jsonl qrels.tsv --input corpus.txt --pipeline search.yaml
+    Chunks and vectors of the pipeline go into an index of their own, which is deleted; nothing of the run is kept.
     """
     from medical_kg.evaluation.retrieval import parse_qrels, parse_queries, score
 

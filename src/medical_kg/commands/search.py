@@ -13,6 +13,7 @@ import typer
 from medical_kg.commands.contract import context_of
 from medical_kg.commands.passages import Passage, passage_of
 from medical_kg.orchestration.contract.errors import MedicalKGError, UsageError
+from medical_kg.orchestration.contract.usage import examples
 from medical_kg.stores.contract import EVERYTHING, Filters
 
 if TYPE_CHECKING:
@@ -50,10 +51,16 @@ PerDocument = Annotated[
 ]
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "medical-kg search kidney injury",
+        'medical-kg search "kidney injury" --source pubmed --since 2015',
+        "medical-kg search asthma --concept doid:2841 --kind text",
+    )
+)
 def search(  # noqa: PLR0913  # one argument per option
     ctx: typer.Context,
-    text: Annotated[list[str], typer.Argument(help="What to look for, in plain words.")],
+    text: Annotated[list[str], typer.Argument(metavar="WORDS", help="What to look for, in plain words.")],
     *,
     limit: Annotated[int, typer.Option(min=1, help="How many passages to show.")] = 10,
     per_document: PerDocument = 2,
@@ -76,10 +83,7 @@ def search(  # noqa: PLR0913  # one argument per option
     tenant: Annotated[str, typer.Option(help="Whose index.")] = "default",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Find passages in the indexed documents.
-
-    medical-kg search "kidney injury" --source pubmed --since 2015 --concept doid:3021
-    """
+    """Find passages in the indexed documents."""
     context = context_of(ctx)
     context.json = context.json or as_json
     query = " ".join(text)
