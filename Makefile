@@ -20,10 +20,10 @@ PROJECT = $(INSTALL) --no-deps --no-build-isolation --editable .
 ORCHESTRATION = */medical_kg/orchestration
 GROUND_FLOOR = $(ORCHESTRATION)/contract/*,$(ORCHESTRATION)/discovery.py,$(ORCHESTRATION)/registry.py,$(ORCHESTRATION)/pipeline/*
 
-.PHONY: help setup demo test test-fast check soak bench crash mutants docs fix lock clean
+.PHONY: help setup demo test test-fast check soak bench crash mutants docs screenshots fix lock clean
 
 help:  ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 to 3.14 is needed; set PYTHON=/path/to/python" >&2; exit 2; }
@@ -78,6 +78,9 @@ crash: setup  ## Kill runs hundreds of times, and see that nothing is lost or re
 mutants: $(VENV)/.mutation  ## Break contract, registry and checks line by line, and list what no test notices
 	$(BIN)/mutmut run --max-children $(WORKERS)
 	$(BIN)/mutmut results
+
+screenshots: setup  ## Take the pictures of the documentation anew (needs chromium)
+	$(BIN)/python scripts/screenshots.py
 
 fix: setup  ## Format, repair what can be repaired, and write the reference anew
 	$(BIN)/python scripts/reference.py

@@ -74,14 +74,14 @@ class Chromium:
         while not any(event.get("method") == method and event.get("sessionId") == session for event in self.events):
             self.events.append(self._next())
 
-    def open(self, path: Path) -> Tab:
-        """Open a page from the disk in a tab of its own, and wait until it is loaded."""
+    def open(self, page: Path | str) -> Tab:
+        """Open a page, from the disk or by its address, in a tab of its own, and wait until it is loaded."""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         self.events.clear()
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.call(f"{domain}.enable", session)
-        self.call("Page.navigate", session, url=path.as_uri())
+        self.call("Page.navigate", session, url=page if isinstance(page, str) else page.as_uri())
         self.wait_for("Page.loadEventFired", session)
         return Tab(self, session)
 
@@ -141,6 +141,10 @@ class Tab:
     def prefer(self, scheme: str) -> None:
         """Set what the reader prefers: ``light`` or ``dark``."""
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+
+    def resize(self, width: int, height: int) -> None:
+        """Give the page another size."""
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
 
     def screenshot(self) -> bytes:
         """Return what is seen, as PNG."""

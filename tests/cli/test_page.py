@@ -109,6 +109,20 @@ def test_a_page_can_be_written_when_much_is_gone(cli: Cli, done: str, here: Path
     assert "stage-parse" in Read(written(cli, done, here / "r.html")).ids
 
 
+def test_documents_that_only_another_process_parses_are_listed(cli: Cli, feed: Path, notes: Path, here: Path) -> None:
+    """A stage of this process that hands them on knows how they are stored; without one that is said, and all else stands."""
+    for more, shown in (
+        ("\n  - {name: valid, type: ir-validation, depends_on: [parse]}\n", "note1.txt"),
+        ("", "Not read: "),
+    ):
+        text = feed.read_text(encoding="utf-8").replace("type: parse,", "type: parse, environment: process,")
+        path = here / f"feed{len(more)}.yaml"
+        path.write_text(text.rstrip() + more, encoding="utf-8")
+        found = json.loads(cli("run", path, "--input", notes, "--engine", "plain", "--json").stdout)
+        page = Read(written(cli, found["submission"]["id"], here / "r.html"))
+        assert shown in page.text
+
+
 def test_a_waiting_submission_has_stages_that_have_not_begun(cli: Cli, gated: Path, notes: Path, here: Path) -> None:
     """They stand in the picture and in the table."""
     found = json.loads(cli("run", gated, "--input", notes, "--engine", "plain", "--json").stdout)

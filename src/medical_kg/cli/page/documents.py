@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from medical_kg.orchestration.contract.errors import StorageError
+from medical_kg.orchestration.traces.keys import Pipelines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from medical_kg.documents.ir import Document
-    from medical_kg.orchestration.contract import Codec
-    from medical_kg.orchestration.ledger.contract import OutputRef, StageRecord
-    from medical_kg.orchestration.pipeline.plan import Plan
+    from medical_kg.orchestration.ledger.contract import StageRecord, Submission
     from medical_kg.orchestration.workspace import Workspace
 
 KEY = "documents"
@@ -42,40 +41,35 @@ class Listing(NamedTuple):
 
 
 def listing(
-    workspace: Workspace, results: Sequence[Mapping[str, StageRecord]], order: Sequence[str], plan: Plan | None
+    workspace: Workspace, submission: Submission, results: Sequence[Mapping[str, StageRecord]], order: Sequence[str]
 ) -> Listing:
     """Return the documents of a submission's batches, given by their results; ``order`` names the stages, first to last.
 
-    How they are stored is what the plan's stages say, so that the package of documents need not be here.
+    How they are stored is what their stages say, so that the package of documents need not be here.
     """
-    codec = _codec(plan)
+    pipelines = Pipelines(workspace)
     found: list[Document] = []
-    problems: list[str] = []
+    problems: dict[str, None] = {}
     total = 0
-    for records in results:
-        reference = _last(records, order)
-        if reference is None:
-            continue
+    for record in filter(None, (_last(records, order) for records in results)):
+        reference = record.outputs[KEY]
         total += reference.items or 0
-        if len(found) < MOST:
-            try:
-                data = workspace.checkpoints.get(reference.digest, reference.suffix)
-                found += codec.decode(data) if codec else []
-            except (StorageError, ValueError) as error:
-                problems.append(str(error))
-    if codec is None and total:
-        problems.append("the pipeline cannot be loaded now, and only its stages know how documents are stored")
+        if len(found) >= MOST:
+            continue
+        key = pipelines.keys(submission, record).get(KEY)
+        if key is None or key.codec is None:
+            problems[f"no stage here knows how the documents of {record.stage} are stored"] = None
+            continue
+        try:
+            found += key.codec.decode(workspace.checkpoints.get(reference.digest, reference.suffix))
+        except (StorageError, ValueError) as error:
+            problems[str(error)] = None
     return Listing(tuple(found[:MOST]), total, tuple(problems))
 
 
-def _last(records: Mapping[str, StageRecord], order: Sequence[str]) -> OutputRef | None:
-    given = [records[name].outputs.get(KEY) for name in order if name in records]
-    return next((reference for reference in reversed(given) if reference is not None), None)
-
-
-def _codec(plan: Plan | None) -> Codec | None:
-    written = (key for stage in (plan.stages if plan else ()) for key in stage.type.metadata.writes)
-    return next((key.codec for key in written if key.name == KEY), None)
+def _last(records: Mapping[str, StageRecord], order: Sequence[str]) -> StageRecord | None:
+    given = (records[name] for name in reversed(order) if name in records)
+    return next((record for record in given if record.outputs.get(KEY) is not None), None)
 
 
 def addresses(document: Document) -> Iterator[tuple[str, str]]:

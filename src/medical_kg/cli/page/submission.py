@@ -40,7 +40,7 @@ def submission_page(workspace: Workspace, ident: str) -> str:
     found = [one for records in results for one in records.values()]
     names = [stage.name for stage in plan.stages] if plan else []
     names += [total.stage for total in report.stages if total.stage not in names]
-    documents = listing(workspace, results, names, plan)
+    documents = listing(workspace, report.submission, results, names)
     letters = workspace.ledger.dead_letters(report.submission.id)
     sections = [
         _head(report, documents),
