@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medical_kg.cli import INTERRUPTED
+from medical_kg.cli import INTERRUPTED, completion
 from medical_kg.cli.errors import DEAD_LETTERS, DONE, FAILED, WAITING
 from medical_kg.cli.output import counts, seconds
 from medical_kg.cli.state import Json, State, state_of
@@ -19,15 +19,25 @@ if TYPE_CHECKING:
 
 COLUMNS = ("stage", "type", "outcome", "seconds", "gave")
 
-First = Annotated[str, typer.Option("--from", metavar="STAGE", help="The stage to begin with.")]
+First = Annotated[
+    str, typer.Option("--from", metavar="STAGE", help="The stage to begin with.", autocompletion=completion.stages)
+]
 Last = Annotated[
-    str | None, typer.Option("--until", metavar="STAGE", help="The last stage; all behind it unless given.")
+    str | None,
+    typer.Option(
+        "--until", metavar="STAGE", help="The last stage; all behind it unless given.", autocompletion=completion.stages
+    ),
 ]
 Show = Annotated[
     list[str] | None, typer.Option("--show", metavar="KEY", help="Print what is under this state key; may be repeated.")
 ]
 Pdb = Annotated[bool, typer.Option("--pdb", help="Open the debugger where a stage raises an error, and end there.")]
-Within = Annotated[str | None, typer.Option("--submission", metavar="ID", help="As it stood in this submission.")]
+Within = Annotated[
+    str | None,
+    typer.Option(
+        "--submission", metavar="ID", help="As it stood in this submission.", autocompletion=completion.submissions
+    ),
+]
 Into = Annotated[
     Path | None,
     typer.Option("--into", metavar="FOLDER", help="Keep what the stages store, as a workspace in this folder."),

@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from medical_kg.cli import completion
 from medical_kg.orchestration.contract.errors import UsageError, near
 from medical_kg.orchestration.registry import DOOR_PREFIX
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.registry import Installation
 
-Door = Annotated[str | None, typer.Option(help="Only this door, e.g. stages or medical_kg.sources.")]
+Door = Annotated[
+    str | None, typer.Option(help="Only this door, e.g. stages or medical_kg.sources.", autocompletion=completion.doors)
+]
 
 
 def door_named(installation: Installation, given: str) -> str:

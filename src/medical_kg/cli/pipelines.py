@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from medical_kg.cli import completion
 from medical_kg.cli.errors import DIFFERENT, WRONG_REQUEST
 from medical_kg.cli.output import plural
 from medical_kg.cli.state import Json, State, state_of
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="List, check and draw pipelines.", no_args_is_help=True)
 
-Named = Annotated[str, typer.Argument(metavar="PIPELINE", help="A pipeline's name, or the path of its file.")]
+Named = Annotated[
+    str,
+    typer.Argument(
+        metavar="PIPELINE", help="A pipeline's name, or the path of its file.", autocompletion=completion.pipelines
+    ),
+]
 
 
 def catalog_of(state: State) -> Catalog:
@@ -50,7 +56,10 @@ def list_pipelines(ctx: typer.Context, *, json: Json = False) -> None:
 def check_pipelines(
     ctx: typer.Context,
     pipelines: Annotated[
-        list[str], typer.Argument(metavar="PIPELINE", help="Names of pipelines, or paths of their files.")
+        list[str],
+        typer.Argument(
+            metavar="PIPELINE", help="Names of pipelines, or paths of their files.", autocompletion=completion.pipelines
+        ),
     ],
     *,
     json: Json = False,
@@ -77,7 +86,10 @@ def _point_to_page(state: State, verdicts: list[dict[str, Any]]) -> None:
 @app.command("explain", epilog=examples("medical-kg pipelines explain MKG011"))
 def explain_code(
     ctx: typer.Context,
-    code: Annotated[str, typer.Argument(metavar="CODE", help="The code of a problem, such as MKG011.")],
+    code: Annotated[
+        str,
+        typer.Argument(metavar="CODE", help="The code of a problem, such as MKG011.", autocompletion=completion.codes),
+    ],
     *,
     json: Json = False,
 ) -> None:
@@ -152,8 +164,18 @@ def draw_pipeline(
 )
 def diff_two(
     ctx: typer.Context,
-    old: Annotated[str, typer.Argument(metavar="OLD", help="A pipeline's name, or the path of its file.")],
-    new: Annotated[str, typer.Argument(metavar="NEW", help="The same, of the version to compare with.")],
+    old: Annotated[
+        str,
+        typer.Argument(
+            metavar="OLD", help="A pipeline's name, or the path of its file.", autocompletion=completion.pipelines
+        ),
+    ],
+    new: Annotated[
+        str,
+        typer.Argument(
+            metavar="NEW", help="The same, of the version to compare with.", autocompletion=completion.pipelines
+        ),
+    ],
     *,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="End with 1 when they differ, as diff does.")] = False,
     json: Json = False,

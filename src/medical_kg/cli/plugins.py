@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medical_kg.cli import doctor, lock, new, why
+from medical_kg.cli import completion, doctor, lock, new, why
 from medical_kg.cli.doors import Door, door_named
 from medical_kg.cli.plugged import shadowed
 from medical_kg.cli.state import Json, State, state_of
@@ -60,7 +60,12 @@ def _row(state: State, ctx: typer.Context, claim: Claim) -> dict[str, str]:
 @app.command("show", epilog=examples("medical-kg plugins show chunk", "medical-kg plugins show chunk --docs"))
 def show_plugin(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A plugin's name, or distribution:name.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="A plugin's name, or distribution:name.", autocompletion=completion.plugins
+        ),
+    ],
     *,
     door: Door = None,
     docs: Annotated[bool, typer.Option("--docs", help="Print its page of reference, in Markdown.")] = False,

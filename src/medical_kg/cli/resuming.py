@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from medical_kg.cli import completion
 from medical_kg.cli.errors import DONE, FAILED, WRONG_REQUEST, facts, tell
 from medical_kg.cli.output import plural
 from medical_kg.cli.run import EngineChoice, Strict, Workers
@@ -26,7 +27,11 @@ def resume_submissions(  # one argument per option
     ctx: typer.Context,
     ident: Annotated[
         str | None,
-        typer.Argument(metavar="ID", help="A submission's id, or its first letters (4 or more); all when left out."),
+        typer.Argument(
+            metavar="ID",
+            help="A submission's id, or its first letters (4 or more); all when left out.",
+            autocompletion=completion.submissions,
+        ),
     ] = None,
     *,
     watch: Annotated[

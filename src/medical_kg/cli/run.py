@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from medical_kg.cli import completion
 from medical_kg.cli.state import Json, State, state_of
 from medical_kg.orchestration.contract.usage import examples
 
@@ -41,7 +42,12 @@ def add_to(app: typer.Typer) -> None:
 
 def run_pipeline(  # noqa: PLR0913  # one argument per option
     ctx: typer.Context,
-    pipeline: Annotated[str, typer.Argument(metavar="PIPELINE", help="A pipeline's name, or the path of its file.")],
+    pipeline: Annotated[
+        str,
+        typer.Argument(
+            metavar="PIPELINE", help="A pipeline's name, or the path of its file.", autocompletion=completion.pipelines
+        ),
+    ],
     *,
     input: Annotated[  # noqa: A002  # the option's name
         str | None, typer.Option(metavar="PATH", help="What to process: a file or a folder.")

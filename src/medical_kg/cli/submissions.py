@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from medical_kg.cli import completion
 from medical_kg.cli.output import moment, plural
 from medical_kg.cli.resuming import resume_submissions
 from medical_kg.cli.run import EngineChoice, Strict, retry, run_ready
@@ -24,7 +25,12 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="See how submissions stand, wake them and go on with them.", no_args_is_help=True)
 
-Ident = Annotated[str, typer.Argument(metavar="ID", help="A submission's id, or its first letters (4 or more).")]
+Ident = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID", help="A submission's id, or its first letters (4 or more).", autocompletion=completion.submissions
+    ),
+]
 
 
 @app.command(
@@ -116,8 +122,17 @@ def _show_head(state: State, report: Report) -> None:
 )
 def explain_batch(
     ctx: typer.Context,
-    batch: Annotated[str, typer.Argument(metavar="BATCH", help="A batch's id, or a submission's for all its batches.")],
-    stage: Annotated[str | None, typer.Argument(metavar="STAGE", help="Only this stage.")] = None,
+    batch: Annotated[
+        str,
+        typer.Argument(
+            metavar="BATCH",
+            help="A batch's id, or a submission's for all its batches.",
+            autocompletion=completion.submissions,
+        ),
+    ],
+    stage: Annotated[
+        str | None, typer.Argument(metavar="STAGE", help="Only this stage.", autocompletion=completion.stages)
+    ] = None,
     *,
     json: Json = False,
 ) -> None:
@@ -171,7 +186,9 @@ def list_dead_letters(
     ctx: typer.Context,
     ident: Ident,
     *,
-    stage: Annotated[str | None, typer.Option(help="Only those of this stage.")] = None,
+    stage: Annotated[
+        str | None, typer.Option(help="Only those of this stage.", autocompletion=completion.stages)
+    ] = None,
     json: Json = False,
 ) -> None:
     """List the items that a submission's stages could not process, and why."""
@@ -318,7 +335,9 @@ def replay_dead_letters(
     ctx: typer.Context,
     ident: Ident,
     *,
-    stage: Annotated[str | None, typer.Option(help="Only those of this stage.")] = None,
+    stage: Annotated[
+        str | None, typer.Option(help="Only those of this stage.", autocompletion=completion.stages)
+    ] = None,
     item: Annotated[list[str] | None, typer.Option(metavar="ID", help="Only this item; may be repeated.")] = None,
     from_input: Annotated[
         bool, typer.Option("--from-input", help="Read the input again, as after a fix of the input itself.")

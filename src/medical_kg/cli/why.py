@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from medical_kg.cli import completion
 from medical_kg.cli.doors import Door, door_named
 from medical_kg.cli.errors import WRONG_REQUEST
 from medical_kg.cli.state import Json, State, state_of
@@ -25,7 +26,12 @@ def add_to(app: typer.Typer) -> None:
 
 def explain_name(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="TYPE", help="A plugin's name, or distribution:name.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="TYPE", help="A plugin's name, or distribution:name.", autocompletion=completion.plugins
+        ),
+    ],
     *,
     door: Door = None,
     json: Json = False,
