@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from itertools import zip_longest
 
 
 def aligned(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collection[str] = ()) -> list[str]:
@@ -23,18 +20,71 @@ def aligned(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Col
     ]
 
 
-def folded(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Collection[str] = ()) -> Table:
-    """Return a table for a terminal; long cells are folded, never cut off."""
-    from rich.table import Table
-    from rich.text import Text
+GAP = 2
+"""Blanks between the columns of a table."""
+LONGEST = 36
+"""Words up to this long, ids among them, stay whole on a terminal; longer ones, such as paths, may be broken."""
 
-    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in columns:
-        made.add_column(column, overflow="fold", justify="right" if column in right else "left")
+
+def fitted(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], width: int, *, right: Collection[str] = ()
+) -> list[str]:
+    """Return the lines of a table for a terminal of a width: long cells are folded between words, never cut off.
+
+    Where the columns do not fit side by side with their words whole, each row becomes a block with a line per cell.
+    """
+    widths = _widths(columns, rows, width)
+    if widths is None:
+        return _stacked(columns, rows, width)
+    lines = []
+    for row in (columns, *rows):
+        cells = [_folded(cell, size) for cell, size in zip(row, widths, strict=True)]
+        for parts in zip_longest(*cells, fillvalue=""):
+            placed = (
+                part.rjust(size) if name in right else part.ljust(size)
+                for part, size, name in zip(parts, widths, columns, strict=True)
+            )
+            lines.append((" " * GAP).join(placed).rstrip())
+    return lines
+
+
+def _widths(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[int] | None:
+    """Return how wide each column is; None where they do not fit. Those with most to spare give way first."""
+    cells = [*zip(columns, *rows, strict=True)]
+    wanted = [max(len(line) for cell in column for line in cell.splitlines() or [""]) for column in cells]
+    least = [max(min(len(word), LONGEST) for cell in column for word in cell.split() or [""]) for column in cells]
+    room = width - GAP * (len(columns) - 1)
+    if sum(least) > room:
+        return None
+    while sum(wanted) > room:
+        widest = max(range(len(wanted)), key=lambda index: (wanted[index] > least[index], wanted[index]))
+        wanted[widest] -= 1
+    return wanted
+
+
+def _folded(cell: str, width: int) -> list[str]:
+    from textwrap import wrap
+
+    return [part for line in cell.splitlines() for part in wrap(line, max(width, 1), break_on_hyphens=False)] or [""]
+
+
+def _stacked(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
+    lines = []
     for row in rows:
-        # As Text: what is shown comes from files and plugins, and square brackets in it are no markup.
-        made.add_row(*map(Text, row))
-    return made
+        for name, cell in zip(columns, row, strict=True):
+            if cell.strip():
+                lines += _labelled(name, cell, max(map(len, columns)) + GAP, width)
+        lines.append("")
+    return lines[:-1]
+
+
+def _labelled(name: str, cell: str, label: int, width: int) -> list[str]:
+    """Return a cell beside its label; below it where a word of it would have to be broken there."""
+    longest = max(min(len(word), LONGEST) for word in cell.split() or [""])
+    if longest <= width - label:
+        begin, *more = _folded(cell, width - label)
+        return [f"{name:<{label}}{begin}".rstrip(), *(" " * label + part for part in more)]
+    return [name, *((" " * GAP + part).rstrip() for part in _folded(cell, width - GAP))]
 
 
 def counts(figures: Mapping[str, float]) -> str:

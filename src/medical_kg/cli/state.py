@@ -31,6 +31,7 @@ LogFormat = Literal["text", "json"]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 """The option that commands take besides the global one."""
 
+USUAL_WIDTH = 80
 PIPE_WIDTH = 10_000
 """Columns of output that is no terminal and says no width: a pipe should not break lines that grep looks for."""
 
@@ -141,7 +142,7 @@ class State:
         """Print a table; ``right`` names the columns of numbers. A terminal gets it folded to its width."""
         cells = [[str(cell) for cell in row] for row in rows]
         if self.out.isatty():
-            self.console.print(output.folded(columns, cells, right=right))
+            self.print("\n".join(output.fitted(columns, cells, columns_of(self.out), right=right)))
         else:
             self.print("\n".join(output.aligned(columns, cells, right=right)))
 
@@ -177,6 +178,14 @@ def state_of(ctx: typer.Context, *, json: bool = False, others_print: bool = Fal
     if not others_print:
         state.keep_output()
     return state
+
+
+def columns_of(stream: TextIO) -> int:
+    """Return how many columns a terminal has."""
+    try:
+        return int(os.environ.get("COLUMNS") or os.get_terminal_size(stream.fileno()).columns)
+    except (OSError, ValueError):  # no number, or no terminal after all
+        return USUAL_WIDTH
 
 
 def _console(stream: TextIO) -> Console:
