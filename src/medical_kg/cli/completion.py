@@ -36,7 +36,7 @@ def _offering(find: Callable[[State, typer.Context], Iterable[Offer]]) -> Callab
             return []
 
     # What typer reads are the names and types of the arguments.
-    del offer.__wrapped__  # type: ignore[attr-defined]  # set by wraps
+    del offer.__wrapped__
     offer.__annotations__ = {"ctx": typer.Context, "incomplete": str}
     return offer
 
