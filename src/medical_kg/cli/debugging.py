@@ -76,14 +76,12 @@ def debug_document(  # noqa: PLR0913  # one argument per option
         if state.json:
             state.print_json(_plain(session, done))
         else:
-            rows = [
-                (one.stage, one.stage_type, _outcome(one), seconds(one.seconds), counts(one.counts)) for one in done
-            ]
+            rows = [(one.stage, one.stage_type, one.outcome, seconds(one.seconds), counts(one.counts)) for one in done]
             state.print_table(COLUMNS, rows, right=("seconds",))
             _show(state, done, show or ())
     for one in done:
         if one.trace:
-            state.note(f"\nstage {one.stage} {_outcome(one)}:\n{one.trace}")
+            state.note(f"\nstage {one.stage} {one.outcome}:\n{one.trace}")
     raise typer.Exit(_code(done))
 
 
@@ -116,12 +114,6 @@ def _post_mortem(state: State, error: Exception) -> None:
 
     state.note("".join(traceback.format_exception(error)))
     pdb.post_mortem(error.__traceback__)
-
-
-def _outcome(one: StageDebugged) -> str:
-    letters = len(one.dead_letters)
-    said = one.status if not letters else f"{one.status}, {letters} dead letter{'s' if letters > 1 else ''}"
-    return f"{said}: {one.reason}" if one.reason else said
 
 
 def _show(state: State, done: Iterable[StageDebugged], wanted: Iterable[str]) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,29 @@ class Report:
     def dead_letters(self) -> int:
         """Items that could not be processed, over all stages."""
         return sum(stage.dead_letters for stage in self.stages)
+
+    def _repr_html_(self) -> str:
+        """Return it as a notebook shows it: a row per stage, and why stages failed."""
+        columns = ("stage", "type", "status", "counts", "dead letters", "seconds")
+        rows = [
+            (one.stage, one.stage_type, one.status, figures(one.counts), one.dead_letters, f"{one.duration:.2f}")
+            for one in self.stages
+        ]
+        title = f"{self.submission.pipeline}: submission {self.submission.id} {self.submission.status}"
+        return html_table(title, columns, rows, self.errors)
+
+
+def figures(counts: Mapping[str, float]) -> str:
+    """Return named counts on one line."""
+    return ", ".join(f"{number:,g} {name}" for name, number in counts.items())
+
+
+def html_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], notes: Iterable[str] = ()) -> str:
+    """Return a table as HTML, with a title above and notes below; every text in it is shown as it is."""
+    head = "".join(f"<th>{escape(name)}</th>" for name in columns)
+    body = "".join("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
+    below = "".join(f"<pre>{escape(note)}</pre>" for note in notes)
+    return f"<p>{escape(title)}</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{below}"
 
 
 def submit(  # noqa: PLR0913  # one argument per choice

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import uuid
 from contextlib import contextmanager
@@ -100,7 +101,7 @@ class DagsterEngine:
         run_id = str(uuid.uuid4())
         # Kept before Dagster has it: wherever this process is killed, the next one finds the run and reports it failed.
         run.ledger.set_run(run.batch.id, run.batch.generation, run_id)
-        with driving(run):
+        with driving(run), _no_loop():
             return job.execute_in_process(
                 run_config=QUIET, instance=self._instance, run_id=run_id, tags=tags, raise_on_error=False
             )
@@ -125,3 +126,14 @@ class DagsterEngine:
 
 def _has_failed(run: BatchRun) -> bool:
     return any(record.status == "failed" for record in run.ledger.results(run.batch.id).values())
+
+
+@contextmanager
+def _no_loop() -> Iterator[None]:
+    """Hide the event loop that is running in this thread, as in a notebook: beside it Dagster could not end its own."""
+    running = asyncio._get_running_loop()  # noqa: SLF001  # asyncio's way for who brings an event loop
+    asyncio._set_running_loop(None)  # noqa: SLF001  # as above
+    try:
+        yield
+    finally:
+        asyncio._set_running_loop(running)  # noqa: SLF001  # as above

@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from medical_kg.orchestration.api import figures, html_table
 from medical_kg.orchestration.contract.errors import UsageError
 from medical_kg.orchestration.debugging.directly import planned_here
 from medical_kg.orchestration.debugging.finding import meeting, taken_up
@@ -43,6 +44,15 @@ class Debugging:
             known = ", ".join(dict.fromkeys(name for stage in self.stages for name in stage.outputs))
             raise KeyError(f"no stage that ran gave {key!r}; given: {known or 'nothing'}")
         return given[-1]
+
+    def _repr_html_(self) -> str:
+        """Return it as a notebook shows it: a row per stage, and the tracebacks."""
+        rows = [
+            (one.stage, one.stage_type, one.outcome, figures(one.counts), f"{one.seconds:.2f}") for one in self.stages
+        ]
+        title = f"{self.document} again, from batch {self.batch} of pipeline {self.pipeline}"
+        columns = ("stage", "type", "outcome", "gave", "seconds")
+        return html_table(title, columns, rows, [one.trace for one in self.stages if one.trace])
 
 
 def debug(

@@ -52,6 +52,13 @@ class StageDebugged:
     reason: str = ""
 
     @property
+    def outcome(self) -> str:
+        """How it ended, in words: with the number of dead letters, and the reason."""
+        letters = len(self.dead_letters)
+        said = self.status if not letters else f"{self.status}, {letters} dead letter{'s' if letters > 1 else ''}"
+        return f"{said}: {self.reason}" if self.reason else said
+
+    @property
     def trace(self) -> str:
         """The traceback of the error, or of the dead letters; empty where nothing went wrong."""
         if self.error is not None:
