@@ -21,6 +21,7 @@ from medical_kg.formats.markdown import MarkdownFormat
 from medical_kg.formats.openalex import OpenAlexFormat
 from medical_kg.formats.pdf import PdfFormat
 from medical_kg.formats.pubmed import PubMedFormat
+from medical_kg.formats.pubtator import PubTatorFormat
 from medical_kg.formats.text import TextFormat
 
 STUDY = {"protocolSection": {"identificationModule": {"nctId": "NCT00000001", "briefTitle": "A trial"}}}
@@ -56,6 +57,13 @@ class TestJats(FormatConformance):
     @pytest.fixture
     def case(self) -> FormatCase:
         return FormatCase(JatsFormat(), {"a.nxml": ARTICLE}, bad={"b.nxml": b"<article><p>&nbsp;</p></article>"})
+
+
+class TestPubTator(FormatConformance):
+    @pytest.fixture
+    def case(self) -> FormatCase:
+        good = b"7|t|Gout.\n7|a| An attack.\n7\t0\t4\tGout\tDisease\tD006073\n\n8|t|Fever\n8|a|\n"
+        return FormatCase(PubTatorFormat(), {"a.txt": good}, bad={"b.txt": b"7|t|\n7|a|\n", "c.txt": b"7|t|T\xff"})
 
 
 class TestText(FormatConformance):

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from medical_kg import InputError, Page, StageContext
+from medical_kg.formats.clinicaltrials import ClinicalTrialsFormat
 from medical_kg.orchestration.contract.errors import PluginBroken, StageTimeout
 from medical_kg.sources.files import (
     AutoSource,
@@ -155,6 +156,32 @@ def test_the_last_record_of_an_id_counts(tmp_path: Path, context: Context, caplo
     assert ids(page) == nct(2, 1)
     assert b"new" in page.output[1].content
     assert "1 records were repeated in this batch" in caplog.text
+
+
+def test_a_record_that_cannot_be_read_takes_no_other_s_place(
+    tmp_path: Path, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A later one of an id that no document comes of is refused with its reason, and the earlier one is kept."""
+    broken = study(1, "new").replace('"protocolSection": {', '"protocolSection": {"conditionsModule": [],')
+    (tmp_path / "a.json").write_text(f"[{study(1, 'old')}, {study(2)}, {broken}]")
+    page = FilesSource({}).pull(context(tmp_path), None, 10)
+    assert ids(page) == nct(1, 2)
+    [refused] = page.rejected
+    assert (refused.item_id, refused.reason) == (
+        "file:a.json#3",
+        (
+            "a.json: nct:NCT00000001 (a.json): at /protocolSection/conditionsModule: expected an object, found an array; "
+            "an earlier record of this id is kept"
+        ),
+    )
+    monkeypatch.setattr(ClinicalTrialsFormat, "parse", lambda *_: 1 / 0)
+    assert (
+        "nct:NCT00000001: ZeroDivisionError: division"
+        in FilesSource({}).pull(context(tmp_path), None, 10).rejected[0].reason
+    )
+    monkeypatch.undo()
+    monkeypatch.setattr(ClinicalTrialsFormat, "native", True)
+    assert b"new" in FilesSource({"native": True}).pull(context(tmp_path), None, 10).output[1].content
 
 
 @pytest.mark.parametrize(

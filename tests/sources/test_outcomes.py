@@ -29,9 +29,6 @@ FORMATS: dict[str, Format] = {entry.name: entry.load()() for entry in entry_poin
 WITHOUT_WORDS = {"openalex:W1902610065"}
 """A work with neither title nor abstract, so nothing to read."""
 
-SUPERSEDED = {"nct:NCT02663973"}
-"""Of records with one id the last one read counts: here the damaged copy ``robustness/json/study-wrong-types.json``."""
-
 
 class Outcome(NamedTuple):
     """What became of a file: the format that read it, its documents, and why what was refused is refused."""
@@ -126,7 +123,7 @@ def test_every_file_ends_as_the_table_says(shared_data: Path, outcomes: dict[str
         if found := wrong(row, outcome, bare):
             problems[name] = found
         unique.update((document.id, document) for document in outcome.documents)
-        if outcome.format != "pubtator" and not all(block.pointer for one in outcome.documents for block in one.blocks):
+        if not all(block.pointer for one in outcome.documents for block in one.blocks):
             problems.setdefault(name, []).append("blocks that do not say where they stand")
     assert problems == {}
     documents = list(unique.values())
@@ -143,7 +140,7 @@ def test_the_whole_of_it_through_auto(shared_data: Path, outcomes: dict[str, Out
         f"file:{name}" if document.id.startswith("file:") else document.id
         for name, outcome in outcomes.items()
         for document in outcome.documents
-    } - SUPERSEDED
+    }
     hashing = {"chunk.embedder": "hashing", "embed.embedder": "hashing"}
     with closing(Workspace(tmp_path)) as place:
         report = submit(place, "auto", input=shared_data, engine="plain", overrides=hashing)

@@ -22,7 +22,7 @@ MAX_BYTES = 256 * 1024 * 1024
 
 
 class PubTatorFormat(Format):
-    """One document per citation, its text laid out as the file's offsets count."""
+    """One document per citation, its text laid out as the file's offsets count; a record has its title in line 1."""
 
     name: ClassVar[str] = "pubtator"
     media_types: ClassVar[tuple[str, ...]] = ("text/x-pubtator",)
@@ -75,7 +75,8 @@ def _document(found: pubtator.Record, payload: Payload) -> Document:
     for number, (kind, start, part) in enumerate(parts, start=1):
         if stripped := part.strip():
             begin = start + part.index(stripped)
-            blocks.append(Block(id=f"b{number}", kind=kind, start=begin, end=begin + len(stripped)))
+            end, pointer = begin + len(stripped), f"line={number}"
+            blocks.append(Block(id=f"b{number}", kind=kind, start=begin, end=end, pointer=pointer))
     return Document(
         id=f"pmid:{found.pmid}",
         root=payload.id,

@@ -12,6 +12,7 @@ from pydantic import Field
 from medical_kg import InputError, ItemRejected, Page, Rejected
 from medical_kg.documents.ir import Provenance
 from medical_kg.documents.records import Payload
+from medical_kg.documents.validate import findings
 from medical_kg.formats.contract import DOOR as FORMATS
 from medical_kg.formats.contract import BadRecord, Format, RawRecord, file_id
 from medical_kg.orchestration.contract.errors import PluginError, near
@@ -100,8 +101,8 @@ class FilesSource(Source):
     """Reads every record of the files under ``input``, in the order of their paths.
 
     The format of a file is found by asking the installed formats, those that are a last resort at the end. What cannot
-    be read is rejected with file and reason, and the rest goes on. Within a page the last record of an id counts, as
-    in PubMed's update files; over pages the later one replaces the earlier in the stores.
+    be read is rejected with file and reason, and the rest goes on. Of records with one id the last that is sound counts, as
+    in PubMed's update files: within a page here, over pages because the later one replaces the earlier in the stores.
     """
 
     name: ClassVar[str] = "files"
@@ -129,6 +130,8 @@ class FilesSource(Source):
             event = reading.take()
             if isinstance(event.record, Rejected):
                 rejected.append(event.record)
+            elif event.record.id in payloads and (unsound := self._unsound(ctx, event)):
+                rejected.append(unsound)
             else:
                 repeated += payloads.pop(event.record.id, None) is not None
                 payloads[event.record.id] = event.record
@@ -144,6 +147,25 @@ class FilesSource(Source):
     def close(self) -> None:
         """Stop reading."""
         self._reading = None
+
+    def _unsound(self, ctx: StageContext, event: Event) -> Rejected | None:
+        """Look into a record that would take another's place, since later stages would reject it and nothing would be left.
+
+        What native code reads is not looked into here; its records are whole files, whose ids are their own.
+        """
+        payload = event.record
+        chosen = ctx.plugins.get(FORMATS, payload.format)()
+        if chosen.native:
+            return None
+        try:
+            errors = [one for one in findings(chosen.parse(payload)) if one.severity == "error"]
+            reason = f"{payload.id}: {'; '.join(map(str, errors))}" if errors else ""
+        except ItemRejected as error:
+            reason = str(error)
+        except Exception as error:  # noqa: BLE001  # where documents are made, it would cost this record alone too
+            reason = f"{payload.id}: {type(error).__name__}: {' '.join(str(error).split())}"
+        kept = "an earlier record of this id is kept"
+        return Rejected(file_id(event.file, event.done), f"{event.file}: {reason}; {kept}") if reason else None
 
     def _resume(self, ctx: StageContext, top: Path, place: Place) -> Reading:
         key = (ctx.submission_id, str(top), place.cursor())

@@ -26,7 +26,7 @@ class IngestStage(Stage[IngestConfig]):
 
     metadata: ClassVar[StageMetadata] = StageMetadata(
         stage_type="ingest",
-        version="1.0.0",
+        version="1.1.0",
         description="Reads the input's records from a source, as they were found.",
         writes=(PAYLOADS,),
         mode="stream",
