@@ -30,7 +30,7 @@ def pipeline(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     ("file", "least"),
     [
         ("bc5cdr/CDR_DevelopmentSet.PubTator.txt", {"condition": 0.75, "chemical": 0.83}),
-        ("ncbi-disease/NCBIdevelopset_corpus.txt", {"condition": 0.69}),
+        ("ncbi-disease/NCBIdevelopset_corpus.txt", {"condition": 0.72}),
         ("biored/Dev.PubTator", {"condition": 0.75, "chemical": 0.66}),
     ],
 )

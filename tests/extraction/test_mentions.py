@@ -63,6 +63,52 @@ def test_texts_read_by_hand(text: str, expected: list[tuple[str, str]]) -> None:
     assert found(text) == expected
 
 
+JOINED = Finder(
+    build(
+        [
+            Given(
+                [
+                    *(Term(f"D:{at}", f"{part} cancer", kind="condition") for at, part in enumerate(("lung", "breast", "ovarian"))),
+                    Term("D:3", "Type 1 diabetes", kind="condition"),
+                    Term("D:4", "Type 2 diabetes", kind="condition"),
+                    Term("D:5", "Melanoma", ("melanoma cancer",), kind="condition"),
+                    Term("D:6", "ON failure", kind="condition"),
+                    Term("C:1", "Folic acid", kind="chemical"),
+                    Term("C:2", "Acetic acid", kind="chemical"),
+                ]
+            )
+        ]
+    )
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("had breast and ovarian cancers.", [("breast and ovarian cancers", ["d:1", "d:2"])]),
+        ("Breast/ovarian cancer", [("Breast/ovarian cancer", ["d:1", "d:2"])]),
+        ("breast and/or ovarian cancer", [("breast and/or ovarian cancer", ["d:1", "d:2"])]),
+        ("lung, breast, or ovarian cancer", [("lung, breast, or ovarian cancer", ["d:0", "d:1", "d:2"])]),
+        ("skin, lung and breast cancer", [("lung and breast cancer", ["d:0", "d:1"])]),
+        ("type 1 and type 2 diabetes", [("type 1 and type 2 diabetes", ["d:3", "d:4"])]),
+        ("breast and breast cancer", [("breast and breast cancer", ["d:1"])]),
+        ("skin and lung cancer", [("lung cancer", ["d:0"])]),
+        ("melanoma and lung cancer", [("melanoma", ["d:5"]), ("lung cancer", ["d:0"])]),
+        ("breast with ovarian cancer", [("ovarian cancer", ["d:2"])]),
+        ("and ovarian cancer", [("ovarian cancer", ["d:2"])]),
+        ("folic and acetic acid", [("acetic acid", ["c:2"])]),
+        ("breast and ovarian cancer (BOC); BOC", [("breast and ovarian cancer", ["d:1", "d:2"]),
+                                                  ("BOC", []), ("BOC", [])]),
+    ],
+)  # fmt: skip
+def test_conditions_may_share_their_last_word(text: str, expected: list[tuple[str, list[str]]]) -> None:
+    """One place, all that is named there; only what a vocabulary has, and no word that is a name by itself."""
+    places: dict[tuple[int, int], list[str]] = {}
+    for one in JOINED.find(text, [(0, len(text))]):
+        places.setdefault((one.start, one.end), []).extend(one.concept.identifiers)
+    assert [(text[start:end], identifiers) for (start, end), identifiers in places.items()] == expected
+
+
 def test_a_longer_match_that_does_not_hold_hides_nothing() -> None:
     """Where the longer term is dropped (its case differs), the shorter one inside it is found."""
     terms = [Term("D:1", "Cancer", kind="condition"), Term("G:1", "Cancer-X1Y", kind="gene")]

@@ -98,6 +98,22 @@ def test_relations(text: str, expected: tuple[str, str, str] | None) -> None:
     assert all(one.evidence == one.sentence and one.evidence.text == text for one in related)
 
 
+def test_what_is_said_of_conditions_that_share_a_word_is_said_of_each() -> None:
+    """Each has a mention at the place of both, and the relation and its denial go for both."""
+    finder = Finder(build([Given([*TERMS, Term("D:4", "acute liver failure", kind="condition")])]))
+    found = statements(document("Lithium causes acute liver and acute renal failure."), finder)
+    assert [(one.subject, one.object) for one in found.claims if one.predicate == "causes"] == [
+        ("c:2", "d:4"),
+        ("c:2", "d:3"),
+    ]
+    places = [
+        [(one.start, one.text) for one in entity.mentions] for entity in found.entities if entity.kind == "condition"
+    ]
+    assert places == [[(15, "acute liver and acute renal failure")]] * 2
+    denied = statements(document("No acute liver or acute renal failure."), finder)
+    assert [(one.object, one.polarity) for one in denied.claims] == [("d:4", "negated"), ("d:3", "negated")]
+
+
 def test_a_name_over_what_looks_like_the_end_of_a_sentence() -> None:
     """A name whose full stop looks like a sentence's end belongs to the sentence in which it begins."""
     finder = Finder(build([Given([Term("X:1", "vitamin C. Deficiency", kind="condition")])]))

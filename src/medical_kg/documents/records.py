@@ -148,7 +148,7 @@ class Claim(Record):
 
     ``method`` says how it was found: ``structured`` (the document's own data), ``dictionary`` or ``pattern`` (its text).
     ``sentence`` is the whole sentence of what was found in text, ``polarity`` whether it says so, denies it, or only
-    supposes it. ``document`` is what states it, ``stage`` the stage type and version that found it (``extract 2.2.0``),
+    supposes it. ``document`` is what states it, ``stage`` the stage type and version that found it (``extract 2.3.0``),
     ``confidence`` how far to trust it (0 to 1; None where the stage does not know).
     """
 

@@ -12,6 +12,7 @@ from bisect import bisect_left
 from typing import TYPE_CHECKING, NamedTuple
 
 from medical_kg.extraction.abbreviations import definitions
+from medical_kg.extraction.coordination import JOINS, coordinations
 from medical_kg.extraction.forms import CONDITIONS
 from medical_kg.extraction.lexicon import Concept
 from medical_kg.extraction.tokens import Folder, tokens
@@ -50,9 +51,15 @@ class Finder:
         spans = list(spans)
         defined = _Defined(text, spans)
         rows = [tokens(text, self._folder, start, end) for start, end in spans]
-        found = [one for row in rows for one in self._candidates(text, row, defined)]
+        found: list[Found] = []
+        together: dict[Found, list[Found]] = {}
+        for row in rows:
+            held = self._held(text, row, defined)
+            found += self._candidates(text, row, held)
+            for same in self._joined(row, held):
+                together[same[0]] = same
         found += defined.uses(text, spans, found)
-        return longest(found)
+        return [each for one in longest([*found, *together]) for each in together.get(one, (one,))]
 
     def named(self, name: str, kind: str) -> Concept | None:
         """Return the concept of a kind that a name stands for; None where words of it say more, or something else.
@@ -73,20 +80,48 @@ class Finder:
         says_more = any(letter.isalnum() and at not in named_words for at, letter in enumerate(name))
         return None if says_more or len(concepts) != 1 else concepts.pop()
 
-    def _candidates(self, text: str, row: Sequence[Token], defined: _Defined) -> Iterator[Found]:
-        """Yield what holds; of the concepts that share a place and a name, the first."""
+    def _held(self, text: str, row: Sequence[Token], defined: _Defined) -> dict[tuple[int, int], int]:
+        """Return what holds, by its first token and the one after its last; of forms that share a place, the first."""
         lexicon = self._lexicon
         best: dict[tuple[int, int], int] = {}
         for begin, end, value in lexicon.automaton.matches([token.folded for token in row]):
             place = (row[begin].start, row[end - 1].end)
             if self._holds(text, place, value, defined) and (
-                place not in best or lexicon.order(value) < lexicon.order(best[place])
+                (begin, end) not in best or lexicon.order(value) < lexicon.order(best[begin, end])
             ):
-                best[place] = value
-        for (start, end), value in best.items():
-            concept = lexicon.concept(value)
+                best[begin, end] = value
+        return best
+
+    def _candidates(self, text: str, row: Sequence[Token], held: dict[tuple[int, int], int]) -> Iterator[Found]:
+        """Yield what holds and is not the rest of a chemical's systematic name."""
+        for (begin, end), value in held.items():
+            start, concept = row[begin].start, self._lexicon.concept(value)
             if concept.kind != "chemical" or not LOCANT.search(text, max(0, start - 4), start):
-                yield Found(start, end, concept)
+                yield Found(start, row[end - 1].end, concept)
+
+    def _joined(self, row: Sequence[Token], held: dict[tuple[int, int], int]) -> Iterator[list[Found]]:
+        """Yield conditions that share their head, several at one place; a modifier is nothing that holds by itself."""
+        words = [token.folded for token in row]
+        if JOINS.isdisjoint(words):
+            return
+        ends = {end for _, end in held}
+        last: dict[int, int] = {}
+        for begin, end in held:
+            if end - begin > 1 and words[begin - 1] in JOINS:
+                last[begin] = max(end, last.get(begin, 0))
+        names = [(begin, end, self._lexicon.concept(held[begin, end])) for begin, end in last.items() if begin]
+        conditions = [name for name in names if name[2].kind in CONDITIONS]
+        for begin, end, concepts in coordinations(words, conditions, ends, self._condition):
+            start, stop = row[begin].start, row[end - 1].end
+            yield [Found(start, stop, concept) for concept in concepts]
+
+    def _condition(self, words: Sequence[str]) -> Concept | None:
+        """Return the condition that these very words name."""
+        lexicon = self._lexicon
+        forms = [value for begin, end, value in lexicon.automaton.matches(words) if end - begin == len(words)]
+        plain = sorted((value for value in forms if value not in lexicon.exact), key=lexicon.order)
+        concept = lexicon.concept(plain[0]) if plain else None
+        return concept if concept and concept.kind in CONDITIONS else None
 
     def _holds(self, text: str, place: tuple[int, int], value: int, defined: _Defined) -> bool:
         surface = text[place[0] : place[1]]

@@ -6,7 +6,7 @@ Few patterns, each of which says one thing plainly; a pair that none fits gives 
 from __future__ import annotations
 
 import re
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from medical_kg.extraction.forms import CONDITIONS
@@ -53,20 +53,28 @@ class Relation(NamedTuple):
 
 
 def relations(text: str, sentence: tuple[int, int], found: Sequence[Found]) -> Iterator[Relation]:
-    """Yield what is said of neighbouring concepts of a sentence; ``found`` are its concepts in order."""
-    for first, second in pairwise(found):
-        if second.start - first.end > FARTHEST:
-            continue
-        between = text[first.end : second.start]
-        if first.concept.kind in AGENTS and second.concept.kind in CONDITIONS:
-            if predicate := _first_that_fits(AGENT_FIRST, between):
-                yield Relation(first, predicate, second)
-        elif first.concept.kind in CONDITIONS and second.concept.kind in AGENTS:
-            treated = WITH.match(between) and TREATMENT.search(
-                text, max(sentence[0], first.start - FARTHEST), first.start
-            )
-            if predicate := "treats" if treated else _first_that_fits(CONDITION_FIRST, between):
-                yield Relation(second, predicate, first)
+    """Yield what is said of neighbouring concepts of a sentence; ``found`` are its concepts in order.
+
+    What is said at a place is said of all concepts that are named there together.
+    """
+    places = [list(together) for _, together in groupby(found, key=lambda one: (one.start, one.end))]
+    for before, after in pairwise(places):
+        for relation in _related(text, sentence, before[0], after[0]):
+            agents, conditions = (before, after) if relation.agent == before[0] else (after, before)
+            yield from (Relation(agent, relation.predicate, one) for agent in agents for one in conditions)
+
+
+def _related(text: str, sentence: tuple[int, int], first: Found, second: Found) -> Iterator[Relation]:
+    if second.start - first.end > FARTHEST:
+        return
+    between = text[first.end : second.start]
+    if first.concept.kind in AGENTS and second.concept.kind in CONDITIONS:
+        if predicate := _first_that_fits(AGENT_FIRST, between):
+            yield Relation(first, predicate, second)
+    elif first.concept.kind in CONDITIONS and second.concept.kind in AGENTS:
+        treated = WITH.match(between) and TREATMENT.search(text, max(sentence[0], first.start - FARTHEST), first.start)
+        if predicate := "treats" if treated else _first_that_fits(CONDITION_FIRST, between):
+            yield Relation(second, predicate, first)
 
 
 def _first_that_fits(patterns: Sequence[tuple[re.Pattern[str], Predicate]], between: str) -> Predicate | None:

@@ -130,7 +130,7 @@ class FilesSource(Source):
             event = reading.take()
             if isinstance(event.record, Rejected):
                 rejected.append(event.record)
-            elif event.record.id in payloads and (unsound := self._unsound(ctx, event)):
+            elif event.record.id in payloads and (unsound := self._unsound(ctx, event.record, event)):
                 rejected.append(unsound)
             else:
                 repeated += payloads.pop(event.record.id, None) is not None
@@ -148,12 +148,11 @@ class FilesSource(Source):
         """Stop reading."""
         self._reading = None
 
-    def _unsound(self, ctx: StageContext, event: Event) -> Rejected | None:
+    def _unsound(self, ctx: StageContext, payload: Payload, event: Event) -> Rejected | None:
         """Look into a record that would take another's place, since later stages would reject it and nothing would be left.
 
         What native code reads is not looked into here; its records are whole files, whose ids are their own.
         """
-        payload = event.record
         chosen = ctx.plugins.get(FORMATS, payload.format)()
         if chosen.native:
             return None

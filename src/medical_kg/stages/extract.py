@@ -57,7 +57,7 @@ class ExtractStage(Stage[ExtractConfig]):
 
     metadata = StageMetadata(
         stage_type="extract",
-        version="2.2.0",
+        version="2.3.0",
         description="Turns the structured facts and the text of documents into entities and claims with their evidence.",
         reads=(DOCUMENTS,),
         writes=(ENTITIES, CLAIMS),
