@@ -15,7 +15,7 @@ from typer.testing import Result
 import medical_kg
 from medical_kg.cli.errors import code_of_stage_error, tell
 from medical_kg.cli.state import State
-from medical_kg.orchestration.contract.errors import PluginBroken
+from medical_kg.orchestration.contract.errors import IllegalTransition, PluginBroken, RecordNotFound
 
 Cli = Callable[..., Result]
 
@@ -172,3 +172,26 @@ def test_what_only_looks_imports_nothing_heavy(program: Any, words: list[str]) -
         cwd=program.folder, env=program.environment(), capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout.splitlines()[-1] == "heavy: []"
+
+
+@pytest.mark.parametrize(
+    ("error", "command"),
+    [
+        (RecordNotFound("submission", "s000"), "medical-kg --workspace w submissions list"),
+        (RecordNotFound("document of tenant default", "nope"), "medical-kg --workspace w submissions list"),
+        (RecordNotFound("open dead letter of submission s1", "(any)"), "medical-kg --workspace w submissions show ID"),
+        (
+            IllegalTransition("submission s1", "completed", "retried", ()),
+            "medical-kg --workspace w submissions show ID",
+        ),
+    ],
+    ids=lambda value: str(value).partition(" '")[0],
+)
+def test_an_error_of_the_ledger_names_the_next_command(
+    error: Exception, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It shows what there is, in the same workspace, on the same line."""
+    assert tell(error, State(root=Path("w"))) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"Error: {error}; see ")
+    assert said.endswith(f" with: {command}\n")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from medical_kg.cli import INTERRUPTED
-from medical_kg.orchestration.contract.errors import MedicalKGError, PluginBroken
+from medical_kg.orchestration.contract.errors import IllegalTransition, MedicalKGError, PluginBroken, RecordNotFound
 from medical_kg.orchestration.contract.model import plainly
 
 if TYPE_CHECKING:
@@ -49,10 +49,22 @@ def tell(error: Exception, state: State) -> int:
     elif isinstance(error, _PARSER_ERROR):
         error.show()  # type: ignore[attr-defined]  # of ClickException
     else:
-        typer.echo(f"Error: {_message(error)}", err=True)
+        typer.echo(f"Error: {_message(error)}{_way_on(error, state)}", err=True)
         if state.verbose:
             typer.echo(_trace(error), err=True)
     return code
+
+
+def _way_on(error: Exception, state: State) -> str:
+    """Return the command that shows what there is, where an error of the ledger cannot name it."""
+    kind = error.kind if isinstance(error, RecordNotFound) else ""
+    if "dead letter" in kind or isinstance(error, IllegalTransition):
+        return f"; see how it stands with: {state.command('submissions', 'show', 'ID')}"
+    if kind.endswith("submission"):
+        return f"; see those there are with: {state.command('submissions', 'list')}"
+    if kind.startswith("document of"):
+        return f"; see what was run with: {state.command('submissions', 'list')}"
+    return ""
 
 
 def facts(error: Exception, code: int, *, verbose: bool = False) -> dict[str, Any]:

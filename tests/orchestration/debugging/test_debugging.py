@@ -13,12 +13,20 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from library import LIBRARY, SEVEN, Library
 from shelves import SHELVED, TYPES
-from support import GATED, Shout, Word, edit, make_workspace, planned, stage_type
+from support import DIAMOND, GATED, Shout, Word, edit, make_workspace, planned, stage_type
 
 from medical_kg.orchestration import Workspace, api, debug
-from medical_kg.orchestration.contract.errors import InputError, RecordNotFound, UsageError
+from medical_kg.orchestration.contract.errors import (
+    ContractError,
+    InputError,
+    RecordNotFound,
+    StorageError,
+    UsageError,
+)
 from medical_kg.orchestration.debugging import opened
 from medical_kg.orchestration.debugging.directly import check_here
+from medical_kg.orchestration.debugging.session import LayeredFiles
+from medical_kg.orchestration.file_area import FileArea
 from medical_kg.orchestration.isolation.remote import describe, rebuild
 
 if TYPE_CHECKING:
@@ -207,3 +215,38 @@ def test_a_stage_of_an_environment_runs_here(workspace: Workspace) -> None:
     elsewhere = rebuild(describe(stage_type(Shout)), cast("Host", SimpleNamespace(name="old")))
     with pytest.raises(UsageError, match=r"'shout' runs in environment 'old', .* cannot be imported in this process"):
         check_here(replace(planned(Shout), type=elsewhere))
+
+
+def test_what_the_engine_asks_of_a_stage_is_let_out_too(tmp_path: Path) -> None:
+    """An error of an output counter, and a debugger that was quit in it: both lie outside of the call."""
+    raised: list[BaseException] = [ZeroDivisionError()]
+
+    def count(_: Any) -> float:
+        raise raised[0]
+
+    class Counted(Shout):
+        metadata = replace(Shout.metadata, output_counter=count)
+
+    workspace = make_workspace(tmp_path, DIAMOND, shout=Counted)
+    api.submit(workspace, "diamond", engine="plain")
+    (shout, tally) = debug(workspace, "w0", "shout").stages
+    assert (shout.status, tally.status) == ("failed", "skipped")
+    assert "ZeroDivisionError" in shout.trace
+    with pytest.raises(ContractError, match="its output counter failed"):
+        debug(workspace, "w0", "shout", raise_errors=True)
+    raised[0] = BdbQuit()
+    with pytest.raises(BdbQuit):
+        debug(workspace, "w0", "shout")
+
+
+def test_files_of_the_workspace_can_be_opened(tmp_path: Path) -> None:
+    """What is stored goes into the scratch area; what is there is read from either."""
+    own, below = FileArea(tmp_path / "own"), FileArea(tmp_path / "below")
+    files = LayeredFiles(own, below)
+    stored = [below.put([b"old"], suffix=".txt").uri, files.put([b"new"]).uri]
+    for uri, content in zip(stored, (b"old", b"new"), strict=True):
+        with files.open(uri) as file:
+            assert file.read() == content
+    assert [one.size for one in below.stored()] == [3]
+    with pytest.raises(StorageError, match="cannot be opened"):
+        files.open(stored[0].replace("file-area:", "file-area:0")[:-1])
