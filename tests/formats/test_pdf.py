@@ -188,7 +188,7 @@ def test_real_files(shared_data: Path) -> None:
     """Every real article has text on every page; of the ugly files each is parsed or rejected for the right reason."""
     for file in sorted((shared_data / "pdf" / "articles").glob("*.pdf")):
         document = parse(file.read_bytes())
-        assert len(document.sections) == document.metadata["pages"]
+        assert len({block.pointer for block in document.blocks}) == document.metadata["pages"]
         assert len(document.text) > 20_000
     found = {}
     for file in sorted((shared_data / "pdf" / "ugly").glob("*.pdf")):

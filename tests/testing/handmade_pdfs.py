@@ -7,7 +7,7 @@ from collections.abc import Sequence
 Lines = Sequence[tuple[float, float, str]]
 """Where each line begins (from the left and from the bottom, in points) and its text."""
 
-FONT = b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"
+FONTS = b"/F<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>/B<</Type/Font/Subtype/Type1/BaseFont/Helvetica-Bold>>"
 PICTURE = (
     b"<</Type/XObject/Subtype/Image/Width 1/Height 1/ColorSpace/DeviceGray/BitsPerComponent 8/Length 1>>\n"
     b"stream\n\x7f\nendstream"
@@ -21,9 +21,9 @@ def lines(*texts: str, left: float = 72, top: float = 700, drop: float = 14) -> 
     return [(left, top - index * drop, text) for index, text in enumerate(texts)]
 
 
-def drawn(page: Lines) -> bytes:
-    """Return lines as a page's content."""
-    shown = [f"BT /F 11 Tf {left} {base} Td ({text}) Tj ET" for left, base, text in page]
+def drawn(page: Lines, font: str = "F", size: float = 11) -> bytes:
+    """Return lines as a page's content, or a part of it; the font ``B`` is bold."""
+    shown = [f"BT /{font} {size} Tf {left} {base} Td ({text}) Tj ET" for left, base, text in page]
     return "\n".join(shown).encode("latin-1")
 
 
@@ -35,7 +35,7 @@ def pdf(*pages: Lines | bytes, title: str = "", more: bytes = b"") -> bytes:
     objects = [
         b"<</Type/Catalog/Pages 2 0 R>>",
         b"<</Type/Pages/Kids[%s]/Count %d>>" % (kids, len(contents)),
-        b"<</Font<</F %s>>/XObject<</P 4 0 R>>>>" % FONT,
+        b"<</Font<<%s>>/XObject<</P 4 0 R>>>>" % FONTS,
         PICTURE,
     ]
     for number, content in zip(numbers, contents, strict=True):

@@ -1,4 +1,4 @@
-"""PDF files: their text in reading order of the file, page by page and paragraph by paragraph.
+"""PDF files: their text with headings, paragraphs, captions and tables, in reading order.
 
 Read with PDFium (pypdfium2, the extra ``pdf``), which is native code and not safe to call from several threads. A hostile
 file may crash or hang it, so the format says that it is ``native``: stages read it only in an environment.
@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -20,13 +20,15 @@ from medical_kg import ItemRejected
 from medical_kg.documents.build import DocumentBuilder, squeeze
 from medical_kg.formats.base import refusals_name
 from medical_kg.formats.contract import Format, RawRecord, file_id, read_all
-from medical_kg.formats.pdfrunning import without_running
+from medical_kg.formats.pdfheadings import Outline
+from medical_kg.formats.pdflaid import lay_out
 from medical_kg.orchestration.contract.errors import InputError
 
 if TYPE_CHECKING:
     from medical_kg.documents.ir import Document
     from medical_kg.documents.records import Payload
     from medical_kg.formats.contract import BadRecord, Readable
+    from medical_kg.formats.pdflayout import Part
     from medical_kg.formats.pdfpage import Page
 
 MAX_PDF_BYTES = 100 * 1024 * 1024
@@ -42,9 +44,9 @@ _one_at_a_time = threading.Lock()
 
 
 class PdfFormat(Format):
-    """One document per file: a section per page, titled ``page 3``, with a block per paragraph.
+    """One document per file: a section per heading, or per page where no heading is found (``page 3``), a block per paragraph.
 
-    What stands at the top or bottom of page after page, but for its numbers, is left out.
+    What stands at the top or bottom of page after page, but for its numbers, is left out. Each block says its page.
 
     Metadata of the document: ``pages``, and where there are any, the numbers of ``pages_without_text`` and of
     ``damaged_pages``. Text on pictures is not read.
@@ -87,15 +89,16 @@ def _document(payload: Payload) -> Document:
     with closing(_open(payload.content)) as pdf:
         pages = _read(pdf)
         damaged = [number for number, page in enumerate(pages, start=1) if page is None]
-        bare = [number for number, page in enumerate(pages, start=1) if page is not None and not page.paragraphs]
+        bare = [number for number, page in enumerate(pages, start=1) if page is not None and not page.lines]
         if len(bare) + len(damaged) == len(pages):
             raise ItemRejected(_why_no_text(pdf, damaged))
         lists = {"pages_without_text": bare, "damaged_pages": damaged}
-        return _laid(pages).build(
+        laid = lay_out([page.lines if page else [] for page in pages])
+        return _built(laid.pages).build(
             id=payload.id,
             root=payload.id,
             kind="text",
-            title=_title(pdf) or payload.provenance.uri.rsplit("/", 1)[-1],
+            title=_title(pdf) or laid.title or payload.provenance.uri.rsplit("/", 1)[-1],
             provenance=payload.provenance,
             metadata={"pages": len(pdf), **{name: found for name, found in lists.items() if found}},
         )
@@ -112,13 +115,18 @@ def _read(pdf: Any) -> list[Page | None]:
     return pages
 
 
-def _laid(pages: list[Page | None]) -> DocumentBuilder:
+def _built(pages: Sequence[Sequence[Part]]) -> DocumentBuilder:
     builder = DocumentBuilder()
-    texts = without_running([page.paragraphs if page else [] for page in pages])
-    for number, paragraphs in enumerate(texts, start=1):
-        builder.section(f"page {number}", heading=False)
-        for paragraph in paragraphs:
-            builder.block(paragraph, pointer=f"page={number}")
+    outline = Outline(part for page in pages for part in page if part.kind == "heading")
+    for number, page in enumerate(pages, start=1):
+        pointer = f"page={number}"
+        if outline.is_empty:
+            builder.section(f"page {number}", heading=False)
+        for part in page:
+            if part.kind == "heading":
+                builder.section(part.text, outline.above(part), pointer=pointer)
+            else:
+                builder.block(part.text, part.kind, pointer)
     return builder
 
 

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from medical_kg.formats.pdflayout import Part
+
 EDGE = 3
-"""How many paragraphs at the top and at the bottom of a page may be running ones."""
+"""How many parts at the top and at the bottom of a page may be running ones."""
 FEWEST = 3
-"""On so many pages a paragraph must stand to be a running one …"""
+"""On so many pages a part must stand to be a running one …"""
 SHARE = 3
 """… and on one page in so many: heads of left and right pages differ, and those of the first page too."""
 LONGEST = 200
@@ -20,8 +22,8 @@ LONGEST = 200
 NUMBER = re.compile(r"\d+|\b[ivxl]+\b")
 
 
-def without_running(pages: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Return the pages' paragraphs without running heads and feet; all of them where nothing else would be left."""
+def without_running(pages: Sequence[Sequence[Part]]) -> list[list[Part]]:
+    """Return the pages' parts without running heads and feet; all of them where nothing else would be left."""
     seen = Counter(form for page in pages for form in {_form(page[place]) for place in _edges(page)})
     least = max(FEWEST, -(-len(pages) // SHARE))
     running = {form for form, count in seen.items() if form and count >= least}
@@ -29,16 +31,16 @@ def without_running(pages: Sequence[Sequence[str]]) -> list[list[str]]:
     return kept if any(kept) else [list(page) for page in pages]
 
 
-def _without(page: Sequence[str], running: set[str]) -> list[str]:
+def _without(page: Sequence[Part], running: set[str]) -> list[Part]:
     dropped = {place for place in _edges(page) if _form(page[place]) in running}
-    return [paragraph for place, paragraph in enumerate(page) if place not in dropped]
+    return [part for place, part in enumerate(page) if place not in dropped]
 
 
-def _edges(page: Sequence[str]) -> Iterator[int]:
+def _edges(page: Sequence[Part]) -> Iterator[int]:
     size = len(page)
     yield from (place for place in range(size) if place < EDGE or place >= size - EDGE)
 
 
-def _form(paragraph: str) -> str:
-    """Return a paragraph as it is on every page: folded, its numbers alike; "" for one too long."""
-    return NUMBER.sub("#", paragraph.casefold()) if len(paragraph) <= LONGEST else ""
+def _form(part: Part) -> str:
+    """Return a part's text as it is on every page: folded, its numbers alike; "" for one too long."""
+    return NUMBER.sub("#", part.text.casefold()) if len(part.text) <= LONGEST else ""

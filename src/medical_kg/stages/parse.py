@@ -46,7 +46,7 @@ class ParseStage(Stage[ParseConfig]):
 
     metadata: ClassVar[StageMetadata] = StageMetadata(
         stage_type="parse",
-        version="1.1.0",
+        version="1.2.0",
         description="Turns each payload into a document with text, structure and structured facts.",
         reads=(PAYLOADS, optional(FILES)),
         writes=(DOCUMENTS,),
