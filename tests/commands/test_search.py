@@ -17,9 +17,10 @@ from typer.testing import CliRunner, Result
 from medical_kg.commands.passages import snippet
 from medical_kg.commands.search import app
 from medical_kg.documents.ir import Block, Document, Provenance, Section
-from medical_kg.documents.records import Chunk, Embedding, Entity
+from medical_kg.documents.records import Chunk, EmbedderIdentity, Embedding, Entity
+from medical_kg.embedders.contract import Embedder
 from medical_kg.embedders.hashing import HashingEmbedder
-from medical_kg.orchestration.contract.errors import PluginBroken, UsageError
+from medical_kg.orchestration.contract.errors import PluginBroken, TransientError, UsageError
 from medical_kg.stores.database import DatabaseStore
 from medical_kg.testing import FakeWorkspace
 
@@ -27,17 +28,25 @@ PROVENANCE = Provenance(source="files", uri="mem:")
 STROKE = "Aspirin was given early. It prevented a second stroke in most patients."
 
 
+class Far(Embedder):
+    """Cannot tell its identity now."""
+
+    @property
+    def identity(self) -> EmbedderIdentity:
+        raise TransientError("the hub does not answer")
+
+
 class Installed:
-    """The plugins service with the default store and two embedders, one of them broken."""
+    """The plugins service with the default store and three embedders, of which one is broken and one has no hub to ask."""
 
     def get(self, door: str, name: str) -> Any:
         if name == "broken":
             raise PluginBroken(door, name, "somewhere 1.0", "it does not load")
-        return {"database": DatabaseStore, "hashing": HashingEmbedder}[name]
+        return {"database": DatabaseStore, "hashing": HashingEmbedder, "far": Far}[name]
 
     def names(self, door: str) -> tuple[str, ...]:
         assert door == "medical_kg.embedders"
-        return ("broken", "hashing")
+        return ("broken", "far", "hashing")
 
 
 @dataclass

@@ -175,6 +175,28 @@ def test_blocks_outside_the_text_are_a_dead_letter() -> None:
     assert [chunk.text for chunk in result.output["chunks"]] == ["fine"]
 
 
+def test_the_embedder_may_fetch_its_tokenizer() -> None:
+    """It is given the service http before its limit and tokens are asked for."""
+
+    class Fetching(HashingEmbedder):
+        http: Any = None
+
+        def connect(self, http: Any) -> None:
+            self.http = http
+
+        @property
+        def max_tokens(self) -> int:
+            assert self.http is HTTP["http"]
+            return super().max_tokens
+
+    class Plugins:
+        def get(self, door: str, name: str) -> type[HashingEmbedder]:
+            return Fetching
+
+    services = {**HTTP, "plugins": Plugins()}
+    assert run_stage(ChunkStage, services=services, documents=[document(("", ["one"]))]).output["chunks"]
+
+
 def test_a_budget_above_the_embedder_s_is_refused() -> None:
     """Chunks whose ends the embedder would cut off are not made."""
     with pytest.raises(UsageError, match=r"max_tokens 300 is more than embedder 'minilm' takes in \(254\)"):
