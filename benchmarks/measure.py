@@ -23,7 +23,9 @@ class Row:
 
     def __str__(self) -> str:
         """Return the line as printed."""
-        return f"{'ok ' if self.kept else 'OVER'} {self.what}\n     ours {self.ours} | floor {self.floor} | budget {self.budget}"
+        figures = (("ours", self.ours), ("floor", self.floor), ("budget", self.budget))
+        told = " | ".join(f"{name} {figure}" for name, figure in figures if figure)
+        return f"{'ok ' if self.kept else 'OVER'} {self.what}\n     {told}"
 
 
 def cpu(function: Callable[[], object], repeats: int = 5) -> float:

@@ -121,6 +121,18 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
+def test_every_picture_is_shown_is_small_and_is_told_in_words() -> None:
+    """No picture is left over, none is above 150 KiB, and whoever cannot see one reads what it shows."""
+    shown = [
+        (words, (page.parent / target).resolve())
+        for page in PAGES
+        for words, target in re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", page.read_text(encoding="utf-8"))
+    ]
+    assert {path for _, path in shown} == set((DOCS / "images").glob("*.png"))
+    assert [path.name for words, path in shown if len(words) < 20] == []
+    assert [path.name for _, path in shown if path.stat().st_size > 150 * 1024] == []
+
+
 def test_the_files_named_on_a_page_exist() -> None:
     """A path in backticks is a file of the checkout or of the package; capitals stand for any name."""
     homes = (ROOT, ROOT / "src", ROOT / "src" / "medical_kg", ROOT / "examples" / "medical-kg-readability")

@@ -9,6 +9,7 @@ import select
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,13 @@ class Tab:
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
+
+    def until(self, expression: str) -> None:
+        """Wait until an expression is true in the page."""
+        end = time.monotonic() + PATIENCE_SECONDS
+        while self.ask(expression) is not True:
+            assert time.monotonic() < end, f"never true in the page: {expression}"
+            time.sleep(0.1)
 
     def press(self, key: str) -> None:
         """Press and release a key, as a keyboard does."""

@@ -66,6 +66,24 @@ def test_the_picture_is_seen_in_light_and_dark(tab: Tab) -> None:
     assert min(map(len, pictures)) > 20_000  # an empty page of this size has about 5,000 bytes
 
 
+def test_names_can_be_read_and_cover_no_other(chromium: Chromium, tmp_path: Path) -> None:
+    """In a crowded picture names keep their size, those that would cover another stay out, and the one asked for is there."""
+    crowd = [Node(id=f"n:{at}", kind="k", name=f"A rather long name, {at}") for at in range(80)]
+    path = tmp_path / "page.html"
+    path.write_text(page(crowd[0], crowd[1:], [edge("n:0", "p", one.id) for one in crowd[1:]]), encoding="utf-8")
+    tab = chromium.open(path)
+    heights, chosen, met = tab.ask("""(() => {
+      const names = [...document.querySelectorAll(".node text")].filter((one) => getComputedStyle(one).visibility === "visible");
+      const boxes = names.map((one) => one.getBoundingClientRect());
+      const meet = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+      return [boxes.map((one) => one.height), names.includes(document.querySelector("#node-0 text")),
+        boxes.some((one, nth) => boxes.slice(nth + 1).some((other) => meet(one, other)))];
+    })()""")
+    assert 10 < len(heights) < 80
+    assert min(heights) > 10
+    assert (chosen, met) == (True, False)
+
+
 def test_a_keyboard_does_all(tab: Tab) -> None:
     """Tab and Enter choose, an edge shows its sentences with the words marked and links; keys move, zoom and clear."""
     tab.ask("document.querySelector('#edge-2').focus()")

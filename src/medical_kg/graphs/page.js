@@ -8,10 +8,42 @@ const nodes = [...document.querySelectorAll(".node")];
 const edges = [...document.querySelectorAll(".edge")];
 const hidden = new Set();
 let at = { x: 0, y: 0, scale: 1 };
+let labelled = 0;
+let grown = 1;
+// How far up a name goes from below its circle to above it.
+const lifts = nodes.map((one) => 2 * one.querySelector("circle").r.baseVal.value + 20);
+nodes.forEach((one, nth) => one.style.setProperty("--lift", `${-lifts[nth]}px`));
 
 function place() {
   view.setAttribute("transform", `translate(${at.x.toFixed(1)} ${at.y.toFixed(1)}) scale(${at.scale.toFixed(3)})`);
-  view.classList.toggle("far", at.scale < 0.62 && data.nodes.length > 40);
+  if (at.scale === labelled) return;
+  labelled = at.scale;
+  const grow = Math.min(2.4, Math.max(1, 0.95 / at.scale));
+  grown = grow * at.scale;
+  view.style.setProperty("--grow", grow.toFixed(3));
+  label();
+}
+
+const meet = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+
+// A name stands below its circle or above it; one that would cover another name or a circle in both places stays out. What is
+// chosen comes first, then what has most connections: those keep their place beside circles.
+function label() {
+  for (const one of nodes) one.classList.remove("above");
+  const [boxes, circles] = ["text", "circle"].map((part) => nodes.map((one) => one.querySelector(part).getBoundingClientRect()));
+  const rank = (one) => ["off", "faded"].reduce((sum, name) => sum * 8 + 4 * one.classList.contains(name), 0)
+    - ["large", "first", "chosen"].reduce((sum, name, nth) => sum + one.classList.contains(name) * (nth + 1) / 8, 0);
+  const taken = [];
+  for (const nth of nodes.map((_, index) => index).sort((a, b) => rank(nodes[a]) - rank(nodes[b]))) {
+    const below = boxes[nth];
+    const above = { ...below.toJSON(), top: below.top - lifts[nth] * grown, bottom: below.bottom - lifts[nth] * grown };
+    const alone = (box) => !taken.some((other) => meet(box, other));
+    const free = (box) => alone(box) && !circles.some((other, of) => of !== nth && meet(box, other));
+    const place = [below, above].find(free) ?? [below].find((box) => nodes[nth].matches(".large, .chosen") && alone(box));
+    nodes[nth].classList.toggle("above", place === above);
+    nodes[nth].classList.toggle("crowded", !place);
+    if (place) taken.push(place);
+  }
 }
 
 function zoom(factor, x = svg.clientWidth / 2, y = svg.clientHeight / 2) {
@@ -25,8 +57,9 @@ function fit() {
   const box = view.getBBox();
   const [width, height] = [svg.clientWidth, svg.clientHeight];
   if (!box.width || !width) return;
-  const scale = Math.min(1.6, 0.9 * Math.min(width / box.width, (height - 60) / box.height));
-  at = { scale, x: width / 2 - scale * (box.x + box.width / 2), y: (height - 40) / 2 - scale * (box.y + box.height / 2) };
+  const room = height - document.querySelector(".legend").offsetHeight - 24;
+  const scale = Math.min(1.6, 0.92 * Math.min(width / box.width, room / box.height));
+  at = { scale, x: width / 2 - scale * (box.x + box.width / 2), y: room / 2 - scale * (box.y + box.height / 2) };
   place();
 }
 
@@ -108,6 +141,7 @@ function choose(what, index, focus = false) {
   });
   nodes.forEach((one, nth) => one.classList.toggle("faded", !near.has(nth)));
   (what === "edge" ? edges : nodes)[index].classList.add("chosen");
+  label();
   what === "edge" ? showEdge(index) : showNode(index);
   panel.scrollTop = 0;
   if (focus) nodes[index].focus({ preventScroll: true });
@@ -115,6 +149,7 @@ function choose(what, index, focus = false) {
 
 function clear() {
   for (const one of [...nodes, ...edges]) one.classList.remove("chosen", "faded");
+  label();
   panel.replaceChildren(...document.getElementById("intro").content.cloneNode(true).childNodes);
 }
 
@@ -124,6 +159,7 @@ function hide() {
     const { from, to } = data.edges[nth];
     one.classList.toggle("off", hidden.has(data.nodes[from].kind) || hidden.has(data.nodes[to].kind));
   });
+  label();
 }
 
 function find(text) {
@@ -135,6 +171,7 @@ function find(text) {
     one.classList.toggle("faded", !known.some((word) => word.toLowerCase().includes(wanted)));
   });
   for (const one of edges) one.classList.add("faded");
+  label();
 }
 
 [["node", nodes], ["edge", edges]].forEach(([what, all]) => all.forEach((one, index) => {

@@ -29,7 +29,7 @@ COLOURS = 8
 LABEL = 30
 """How many characters of a name stand beside its node."""
 LARGE = 12
-"""How many nodes keep their label in a picture seen from afar."""
+"""How many nodes come first where there is no room for every label."""
 Point = tuple[float, float]
 
 
@@ -150,7 +150,7 @@ def _legend(nodes: Sequence[Node], kinds: Mapping[str, int]) -> Iterator[str]:
     for kind, colour in kinds.items():
         yield (
             f'<li><button type="button" class="k{colour}" data-kind="{escape(kind)}" aria-pressed="true">'
-            f"<i></i>{escape(kind)} {counted[kind]}</button></li>"
+            f"<i></i>{escape(kind.replace('_', ' '))} {counted[kind]}</button></li>"
         )
 
 
