@@ -16,8 +16,8 @@ from medical_kg.orchestration.contract.database import open_engine, reading, wri
 from medical_kg.stores import sql_index, sql_index_write
 from medical_kg.stores.contract import EmbedderMismatch, Removed, Written
 from medical_kg.stores.database import DatabaseStore
+from medical_kg.stores.index_rows import chunk_key
 from medical_kg.stores.sql_index import SqlIndex
-from medical_kg.stores.sql_index_tables import chunk_key
 
 TABLES = ("index_documents", "index_identifiers", "index_chunks", "index_vectors", "index_text")
 EMBEDDER = HashingEmbedder({"dimension": 16})

@@ -18,9 +18,9 @@ from medical_kg.documents.ir import Document, Provenance
 from medical_kg.documents.records import Chunk, Embedding
 from medical_kg.embedders.hashing import HashingEmbedder
 from medical_kg.stores.contract import Filters
+from medical_kg.stores.index_rows import chunk_key
+from medical_kg.stores.index_words import telling_words
 from medical_kg.stores.sql_index import SqlIndex
-from medical_kg.stores.sql_index_tables import chunk_key
-from medical_kg.stores.sql_index_words import telling_words
 
 EMBEDDER = HashingEmbedder({"dimension": 16})
 

@@ -18,12 +18,13 @@ from medical_kg.documents.records import Chunk
 from medical_kg.orchestration.contract.database import in_groups, reading, writing
 from medical_kg.stores.contract import EVERYTHING, EmbedderMismatch, Filters, Hit, Removed, Written
 from medical_kg.stores.fusion import POOL, Scored, fuse
+from medical_kg.stores.index_matches import matches
+from medical_kg.stores.index_rows import RootRows, by_root
+from medical_kg.stores.index_words import telling_words
 from medical_kg.stores.sql import claim_roots, drop_version, keep_digests, open_tables
 from medical_kg.stores.sql_index_filters import allowed
-from medical_kg.stores.sql_index_matches import matches
-from medical_kg.stores.sql_index_rows import RootRows, by_root
 from medical_kg.stores.sql_index_tables import CHUNKS, DOCUMENTS, IDENTIFIERS, INDEX, META, VECTORS, WORKS
-from medical_kg.stores.sql_index_words import full_text, telling_words
+from medical_kg.stores.sql_index_text import full_text
 from medical_kg.stores.sql_index_write import count_roots, delete_roots, insert_roots, rows_of, stored_embedder
 from medical_kg.stores.sql_works import related
 from medical_kg.stores.works import works

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Select
 
-    from medical_kg.stores.sql_index_rows import RootRows
+    from medical_kg.stores.index_rows import RootRows
 
 VIEW = """
 CREATE VIEW IF NOT EXISTS index_text_source AS

@@ -2,15 +2,13 @@
 
 Every row follows from the records written, whatever the order of the writes, so two databases that were given the same
 documents hold equal rows. ``index_chunks.key`` is the row number the full-text index needs: a hash of root and chunk
-id, not a counter. The full-text index itself, ``index_text``, is made by ``sql_index_words``. What depends on the history
+id, not a counter. The full-text index itself, ``index_text``, is made by ``sql_index_text``. What depends on the history
 of writes stands apart, in ``index_meta`` and ``store_roots``.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -31,8 +29,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.schema import CreateColumn
 
+from medical_kg.stores.index_rows import filtered_by
 from medical_kg.stores.sql import KEPT
-from medical_kg.stores.sql_index_words import full_text
+from medical_kg.stores.sql_index_text import full_text
 from medical_kg.stores.sql_schema import Schema
 from medical_kg.stores.works import work_identifiers
 
@@ -125,15 +124,6 @@ def _finish(_metadata: MetaData, connection: Connection, **_more: Any) -> None:
     full_text(connection).create(connection)
 
 
-YEAR = re.compile(r"[0-9]{4}(?![0-9])")
-
-
-def filtered_by(source: str, form: str, published: str) -> dict[str, str | int | None]:
-    """Return what filters look at of a document; a date that begins with no year has none."""
-    found = YEAR.match(published)
-    return {"source": source, "format": form, "year": int(found[0]) if found else None}
-
-
 def work_rows(root: str, document: str, kind: str, identifiers: Iterable[str]) -> list[dict[str, str]]:
     """Return what says of which work a document is a record."""
     found = sorted(work_identifiers(kind, (document, *identifiers)))
@@ -166,9 +156,3 @@ def _bring_to_2(connection: Connection) -> None:
 
 INDEX = Schema("index", 2, METADATA, {2: _bring_to_2})
 """The schema of the index: its version is raised when a table changes."""
-
-
-def chunk_key(root: str, chunk: str) -> int:
-    """Return the row number of a chunk: 63 bits of a hash; two of a million chunks share one with odds of 1 in 10^7."""
-    digest = blake2b(f"{root}\0{chunk}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest) >> 1

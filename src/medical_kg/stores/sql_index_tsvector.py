@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 from sqlalchemy import BigInteger, Numeric, bindparam, column, select, text
 
 from medical_kg.stores.fusion import Scored
-from medical_kg.stores.sql_index_tables import chunk_key
+from medical_kg.stores.index_rows import chunk_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection, Select
 
-    from medical_kg.stores.sql_index_rows import RootRows
+    from medical_kg.stores.index_rows import RootRows
 
 LETTERS = re.compile(r"[^\W_]+")
 

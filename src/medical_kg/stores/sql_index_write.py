@@ -9,7 +9,7 @@ from sqlalchemy import Integer, cast, delete, func, insert, select, update
 from medical_kg.documents.records import EmbedderIdentity
 from medical_kg.orchestration.contract.database import in_groups
 from medical_kg.stores.contract import EmbedderMismatch
-from medical_kg.stores.sql_index_rows import vector_bytes
+from medical_kg.stores.index_rows import chunk_key, filtered_by, vector_bytes
 from medical_kg.stores.sql_index_tables import (
     CHUNKS,
     DOCUMENTS,
@@ -17,11 +17,9 @@ from medical_kg.stores.sql_index_tables import (
     META,
     VECTORS,
     WORKS,
-    chunk_key,
-    filtered_by,
     work_rows,
 )
-from medical_kg.stores.sql_index_words import full_text
+from medical_kg.stores.sql_index_text import full_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
 
     from medical_kg.documents.ir import Document
     from medical_kg.documents.records import Chunk
-    from medical_kg.stores.sql_index_rows import RootRows
+    from medical_kg.stores.index_rows import RootRows
 
 
 def count_roots(connection: Connection, roots: Sequence[str]) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -11,18 +10,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Select
 
     from medical_kg.stores.fusion import Scored
-    from medical_kg.stores.sql_index_rows import RootRows
-
-MAX_WORDS = 64
-"""How many different words of a query are looked up; the rest is left out."""
-WORD = re.compile(r"\w+")
-FUNCTION_WORDS = frozenset(
-    (  # noqa: SIM905  # words read best as words
-        "a an and are as at be by can do does for from has have how in is it its of on or that the this to was were "
-        "what which who with"
-    ).split()
-)
-"""Left out of a query that has others: they match nearly everything, tell nothing and take half the time."""
+    from medical_kg.stores.index_rows import RootRows
 
 
 class FullText(Protocol):
@@ -55,10 +43,3 @@ def full_text(connection: Connection) -> FullText:
     from medical_kg.stores.sql_index_tsvector import TsVector
 
     return TsVector()
-
-
-def telling_words(query: str) -> list[str]:
-    """Return the words of a free text that are looked up, each once: nothing in it is an operator."""
-    words = list(dict.fromkeys(WORD.findall(query.casefold())))
-    telling = [word for word in words if word not in FUNCTION_WORDS] or words
-    return telling[:MAX_WORDS]
