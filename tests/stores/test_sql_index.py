@@ -1,77 +1,30 @@
+"""What the suite of stores does not ask of the SQL index: its rows, on SQLite and PostgreSQL."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from itertools import chain
 from typing import Any
 
 import numpy as np
 import pytest
 
-from medical_kg import ContractError, StorageError
-from medical_kg.documents.ir import Document, Provenance, Section
-from medical_kg.documents.records import Chunk, EmbedderIdentity, Embedding
-from medical_kg.embedders.hashing import HashingEmbedder
+from medical_kg import StorageError
+from medical_kg.documents.records import EmbedderIdentity, Embedding
 from medical_kg.orchestration.contract.database import open_engine, reading, writing
 from medical_kg.stores import sql_index, sql_index_write
-from medical_kg.stores.contract import EmbedderMismatch, Removed, Written
-from medical_kg.stores.database import DatabaseStore
+from medical_kg.stores.conformance.samples import BATCH, documents_of, joined, records
+from medical_kg.stores.contract import Removed, Written
 from medical_kg.stores.index_rows import chunk_key
 from medical_kg.stores.sql_index import SqlIndex
 
 TABLES = ("index_documents", "index_identifiers", "index_chunks", "index_vectors", "index_text")
-EMBEDDER = HashingEmbedder({"dimension": 16})
-Records = tuple[list[Document], list[Chunk], list[Embedding]]
 
 
 @pytest.fixture
 def index(url: str) -> Iterator[SqlIndex]:
     with closing(SqlIndex(url)) as opened:
         yield opened
-
-
-def records(name: str, *texts: str, embedder: HashingEmbedder = EMBEDDER, **fields: Any) -> Records:
-    """A document whose chunks have these texts, with their vectors."""
-    root = fields.pop("root", f"root:{name}")
-    document = Document(
-        **{
-            "id": name,
-            "root": root,
-            "kind": "article",
-            "title": f"About {name}",
-            "text": "\n".join(texts),
-            "sections": (Section(id="s", title="Results"),),
-            "provenance": Provenance(source="test", uri="mem:"),
-            **fields,
-        }
-    )
-    chunks = [
-        Chunk(
-            id=f"{name}#{number}",
-            root=root,
-            document=name,
-            ordinal=number,
-            start=0,
-            end=len(text),
-            section="Results",
-            text=text,
-            tokens=3,
-        )
-        for number, text in enumerate(texts)
-    ]
-    return [document], chunks, vectors(chunks, embedder)
-
-
-def vectors(chunks: Sequence[Chunk], embedder: HashingEmbedder = EMBEDDER) -> list[Embedding]:
-    return [
-        Embedding(id=one.id, root=one.root, embedder=embedder.identity, vector=embedder.embed_query(one.text))
-        for one in chunks
-    ]
-
-
-def joined(*parts: Records) -> Records:
-    documents, chunks, embeddings = (list(chain.from_iterable(lists)) for lists in zip(*parts, strict=True))
-    return documents, chunks, embeddings
 
 
 def rows(url: str, tables: Sequence[str] = TABLES) -> dict[str, list[Any]]:
@@ -96,29 +49,6 @@ def sound(url: str) -> bool:
             return chunks == words
         connection.exec_driver_sql("INSERT INTO index_text(index_text, rank) VALUES ('integrity-check', 1)")
         return connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
-
-
-def documents_of(index: SqlIndex, words: str, **options: Any) -> list[str]:
-    return [hit.document for hit in index.search(words, None, limit=10, kind="text", **options)]
-
-
-BATCH = joined(
-    records("pmid:1", "aspirin for stroke", "no effect was seen", identifiers=("pmid:1", "doi:10/x")),
-    records("pmid:2", "insulin lowers glucose in diabetes"),
-    records("pmid:3"),
-)
-
-
-def test_what_was_written_is_found_and_counted(index: SqlIndex) -> None:
-    """A write gives its rows, all of them can be counted, and a hit tells where its words stand."""
-    assert index.replace(*BATCH, version=1) == Written({"documents": 3, "chunks": 3, "vectors": 3}, 0, ())
-    assert index.counts() == {"documents": 3, "chunks": 3, "vectors": 3}
-    hit = index.search("glucose", EMBEDDER.embed_query("insulin lowers glucose"), limit=1)[0]
-    assert (hit.chunk, hit.document, hit.root) == ("pmid:2#0", "pmid:2", "root:pmid:2")
-    assert (hit.title, hit.section, hit.text) == ("About pmid:2", "Results", "insulin lowers glucose in diabetes")
-    assert (hit.start, hit.end) == (0, 34)
-    assert hit.ranks == {"text": 1, "vector": 1}
-    assert hit.score == pytest.approx(1)
 
 
 @pytest.mark.parametrize("changed", [False, True])
@@ -187,15 +117,6 @@ def test_a_root_is_replaced_whole(index: SqlIndex, url: str) -> None:
     assert sound(url)
 
 
-def test_an_older_version_is_refused_for_its_root_alone(index: SqlIndex) -> None:
-    """A late write of an older submission leaves the newer rows and writes the rest."""
-    index.replace(*records("a", "new"), version=5)
-    written = index.replace(*joined(records("a", "old"), records("b", "old")), version=4)
-    assert written == Written({"documents": 1, "chunks": 1, "vectors": 1}, 0, ("root:a",))
-    assert documents_of(index, "old") == ["b"]
-    assert documents_of(index, "new") == ["a"]
-
-
 def test_removed_roots_leave_no_rows(index: SqlIndex, url: str) -> None:
     """Removing tells how many had rows, and leaves no row and no word behind."""
     index.replace(*BATCH, version=5)
@@ -204,14 +125,6 @@ def test_removed_roots_leave_no_rows(index: SqlIndex, url: str) -> None:
     assert not any(rows(url).values())
     assert documents_of(index, "aspirin") == []
     assert sound(url)
-
-
-def test_an_older_removal_is_refused_for_its_root_alone(index: SqlIndex) -> None:
-    """A root that a newer submission wrote is not removed by an older one; the others named with it are."""
-    index.replace(*records("a", "new"), version=5)
-    index.replace(*records("b", "old"), version=3)
-    assert index.remove(["root:a", "root:b"], version=4) == Removed(1, ("root:a",))
-    assert documents_of(index, "new old") == ["a"]
 
 
 def test_an_older_write_does_not_bring_a_removed_root_back(index: SqlIndex, url: str) -> None:
@@ -225,78 +138,6 @@ def test_an_older_write_does_not_bring_a_removed_root_back(index: SqlIndex, url:
     assert index.replace(*records("a", "here"), version=4).refused == ()
     assert index.replace(*records("b", "here"), version=5).refused == ()
     assert sorted(documents_of(index, "here")) == ["a", "b"]
-
-
-def test_documents_are_found_by_any_identifier(index: SqlIndex) -> None:
-    """By its id or an identifier; a document whose own id it is comes before one that only mentions it."""
-    index.replace(*joined(BATCH, records("a", identifiers=("a", "pmid:2"))), version=1)
-    assert index.document("doi:10/x") == BATCH[0][0]
-    assert index.document("pmid:2") == BATCH[0][1]
-    assert index.document("pmid:404") is None
-    assert index.chunks("pmid:1") == BATCH[1][:2]
-    assert index.chunks("pmid:404") == []
-
-
-def test_two_roots_may_bring_the_same_document(index: SqlIndex) -> None:
-    """Rows of a root are its own: another root with the same document neither fails nor takes them away."""
-    index.replace(*records("a", "aspirin", root="one"), version=1)
-    index.replace(*records("a", "aspirin", root="two"), version=1)
-    assert {hit.root for hit in index.search("aspirin", None, limit=10, kind="text")} == {"one", "two"}
-    index.remove(["one"], version=1)
-    assert index.document("a") is not None
-
-
-def test_of_records_with_one_id_the_last_counts(index: SqlIndex) -> None:
-    """A batch that brings a document twice is written once."""
-    written = index.replace(*joined(records("a", "first"), records("a", "second")), version=1)
-    assert written.rows == {"documents": 1, "chunks": 1, "vectors": 1}
-    assert index.search("second", None, limit=9, kind="text")[0].text == "second"
-
-
-def test_stray_records_are_refused(index: SqlIndex) -> None:
-    """A chunk without its document, or an embedding without its chunk, is a broken contract, and nothing is written."""
-    documents, chunks, embeddings = records("a", "text")
-    with pytest.raises(ContractError, match=r"chunk 'a#0' of root 'root:a' without document 'a'"):
-        index.replace([], chunks, [], version=1)
-    with pytest.raises(ContractError, match=r"embedding 'a#0' of root 'root:a' without the chunk"):
-        index.replace(documents, [], embeddings, version=1)
-    assert index.counts()["documents"] == 0
-
-
-def test_vectors_of_two_embedders_are_never_mixed(index: SqlIndex) -> None:
-    """Neither in one write nor over two; the refused write leaves nothing, and the message names both."""
-    other = HashingEmbedder({"dimension": 16, "max_tokens": 9})
-    with pytest.raises(EmbedderMismatch, match=r"8192 tokens\) and .* 9 tokens"):
-        index.replace(*joined(records("a", "x"), records("b", "x", embedder=other)), version=1)
-    assert index.embedder() is None
-    index.replace(*records("a", "x"), version=1)
-    with pytest.raises(EmbedderMismatch, match="cannot stand in one index"):
-        index.replace(*records("b", "x", embedder=other), version=1)
-    assert index.embedder() == EMBEDDER.identity
-    assert index.counts()["documents"] == 1
-
-
-def test_an_index_whose_last_vectors_are_gone_takes_a_new_embedder(index: SqlIndex) -> None:
-    """Removed, or replaced altogether by the new ones: then nothing is mixed."""
-    other = HashingEmbedder({"dimension": 24})
-    index.replace(*records("a", "x"), version=1)
-    index.replace(*records("a", "x", embedder=other), version=2)
-    assert index.embedder() == other.identity
-    index.remove(["root:a"], version=9)
-    assert index.embedder() is None
-    index.replace(*records("b", "x"), version=1)
-    assert index.embedder() == EMBEDDER.identity
-
-
-def test_a_vector_must_have_the_dimension_its_maker_says(index: SqlIndex) -> None:
-    """A vector of another length is refused, in a write and in a query."""
-    documents, chunks, embeddings = records("a", "x")
-    short = embeddings[0].model_copy(update={"vector": np.zeros(3, np.float32)})
-    with pytest.raises(EmbedderMismatch, match=r"'a#0' has shape \(3,\), its embedder says 16"):
-        index.replace(documents, chunks, [short], version=1)
-    index.replace(documents, chunks, embeddings, version=1)
-    with pytest.raises(EmbedderMismatch, match=r"query's vector has shape \(3,\)"):
-        index.search("x", np.zeros(3, np.float32), limit=1)
 
 
 def test_the_key_of_a_chunk_is_pinned() -> None:
@@ -326,27 +167,6 @@ def test_a_broken_write_leaves_the_rows_before_it(index: SqlIndex, url: str, mon
         index.replace(*joined(records("pmid:1", "changed"), records("new", "x")), version=2)
     assert rows(url, (*TABLES, "index_meta", "store_roots")) == before
     assert sound(url)
-
-
-def test_an_index_opens_again_and_beside_another(url: str) -> None:
-    """What one process wrote the next one reads, also while both are open."""
-    with closing(DatabaseStore(url).index()) as first, closing(DatabaseStore(url).index()) as second:
-        first.replace(*BATCH, version=1)
-        assert second.search("aspirin", EMBEDDER.embed_query("aspirin"), limit=1)[0].chunk == "pmid:1#0"
-        first.replace(*records("pmid:9", "aspirin"), version=1)
-        assert {hit.document for hit in second.search("", EMBEDDER.embed_query("aspirin"), limit=1, kind="vector")} == {
-            "pmid:9"
-        }
-
-
-def test_a_nul_is_kept_as_well_as_the_database_can(index: SqlIndex) -> None:
-    """Postgres keeps no NUL: in a chunk another sign stands in its place, the document itself comes back as it was."""
-    given = records("a", "one\0two", title="A\0B")
-    index.replace(*given, version=1)
-    (chunk,) = index.chunks("a")
-    assert chunk.text in ("one\0two", "one\ufffdtwo")
-    assert documents_of(index, "two") == ["a"]
-    assert index.document("a") == given[0][0]
 
 
 def test_identity_is_kept_as_it_was(index: SqlIndex) -> None:

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medical_kg import ContractError
+from medical_kg import ContractError, InputError
 from medical_kg.stores.contract import EmbedderMismatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from medical_kg.documents.ir import Document
-    from medical_kg.documents.records import Chunk, Embedding
+    from medical_kg.documents.records import Chunk, EmbedderIdentity, Embedding
 
+KINDS = ("hybrid", "text", "vector")
 YEAR = re.compile(r"[0-9]{4}(?![0-9])")
 
 
@@ -90,3 +91,43 @@ def chunk_key(root: str, chunk: str) -> int:
     """Return the row number of a chunk: 63 bits of a hash; two of a million chunks share one with odds of 1 in 10^7."""
     digest = blake2b(f"{root}\0{chunk}".encode(), digest_size=8).digest()
     return int.from_bytes(digest) >> 1
+
+
+def sizes(rows: Iterable[RootRows]) -> dict[str, int]:
+    """Return how many documents, chunks and vectors there are in all."""
+    total = {"documents": 0, "chunks": 0, "vectors": 0}
+    for one in rows:
+        total["documents"] += len(one.documents)
+        total["chunks"] += len(one.chunks)
+        total["vectors"] += len(one.embeddings)
+    return total
+
+
+def settled(stored: EmbedderIdentity | None, rows: Iterable[RootRows]) -> EmbedderIdentity | None:
+    """Return what makes the vectors of an index: what made those that are there and those of the rows.
+
+    Raises:
+        EmbedderMismatch: it is not one.
+    """
+    given = {one.embedder for root in rows for one in root.embeddings.values()}
+    known = given | ({stored} if stored else set())
+    if len(known) > 1:
+        names = " and ".join(sorted(f"{one.model} ({one.sha256[:12]}, {one.max_tokens} tokens)" for one in known))
+        msg = (
+            f"vectors of {names} cannot stand in one index; embed with the one that is there, or use a new workspace "
+            f"for the other"
+        )
+        raise EmbedderMismatch(msg)
+    return known.pop() if known else None
+
+
+def check_search(kind: str, vector: object) -> None:
+    """Refuse a search that no index can make.
+
+    Raises:
+        InputError: the kind is unknown, or it needs a vector and none is given.
+    """
+    if kind not in KINDS:
+        raise InputError(f"kind {kind!r} is unknown; choose {', '.join(KINDS)}")
+    if kind != "text" and vector is None:
+        raise InputError(f"a {kind} search needs the query's vector; kind 'text' does without")

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sqlalchemy import func, select
 
-from medical_kg import InputError
 from medical_kg.documents.ir import Document
 from medical_kg.documents.records import Chunk
 from medical_kg.orchestration.contract.database import in_groups, reading, writing
 from medical_kg.stores.contract import EVERYTHING, EmbedderMismatch, Filters, Hit, Removed, Written
 from medical_kg.stores.fusion import POOL, Scored, fuse
 from medical_kg.stores.index_matches import matches
-from medical_kg.stores.index_rows import RootRows, by_root
+from medical_kg.stores.index_rows import by_root, check_search, sizes
 from medical_kg.stores.index_words import telling_words
 from medical_kg.stores.sql import claim_roots, drop_version, keep_digests, open_tables
 from medical_kg.stores.sql_index_filters import allowed
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
     from medical_kg.stores.fusion import Fused
 
 HALF = "index"
-KINDS = ("hybrid", "text", "vector")
 
 
 class SqlIndex:
@@ -78,7 +76,7 @@ class SqlIndex:
                 delete_roots(connection, list(changed))
                 insert_roots(connection, changed)
                 keep_digests(connection, HALF, {root: digests[root] for root in changed})
-        return Written(_sizes(given[root] for root in claim.accepted), replaced, claim.refused)
+        return Written(sizes(given[root] for root in claim.accepted), replaced, claim.refused)
 
     def remove(self, roots: Iterable[str], *, version: int) -> Removed:
         """Remove all rows of these roots; the roots' versions stay."""
@@ -157,12 +155,7 @@ class SqlIndex:
             InputError: the kind is unknown, or it needs a vector and none is given.
             EmbedderMismatch: the vector has another dimension than those in the index.
         """
-        if kind not in KINDS:
-            msg = f"kind {kind!r} is unknown; choose {', '.join(KINDS)}"
-            raise InputError(msg)
-        if kind != "text" and vector is None:
-            msg = f"a {kind} search needs the query's vector; kind 'text' does without"
-            raise InputError(msg)
+        check_search(kind, vector)
         size, words = max(POOL, limit), telling_words(text)
         with reading(self._engine) as connection:
             keys = allowed(connection, filters)
@@ -217,15 +210,6 @@ class SqlIndex:
 
 def _meta(connection: Connection, name: str) -> str:
     return connection.execute(select(META.c.value).where(META.c.name == name)).scalar() or "0"
-
-
-def _sizes(rows: Iterable[RootRows]) -> dict[str, int]:
-    total = {"documents": 0, "chunks": 0, "vectors": 0}
-    for one in rows:
-        total["documents"] += len(one.documents)
-        total["chunks"] += len(one.chunks)
-        total["vectors"] += len(one.embeddings)
-    return total
 
 
 def _hits(connection: Connection, best: Sequence[Fused], words: Sequence[str]) -> list[Hit]:

@@ -8,8 +8,7 @@ from sqlalchemy import Integer, cast, delete, func, insert, select, update
 
 from medical_kg.documents.records import EmbedderIdentity
 from medical_kg.orchestration.contract.database import in_groups
-from medical_kg.stores.contract import EmbedderMismatch
-from medical_kg.stores.index_rows import chunk_key, filtered_by, vector_bytes
+from medical_kg.stores.index_rows import chunk_key, filtered_by, settled, vector_bytes
 from medical_kg.stores.sql_index_tables import (
     CHUNKS,
     DOCUMENTS,
@@ -66,7 +65,10 @@ def delete_roots(connection: Connection, roots: Sequence[str]) -> None:
 
 def insert_roots(connection: Connection, roots: Mapping[str, RootRows]) -> None:
     """Insert the rows of these roots, which have none."""
-    _settle_embedder(connection, {one.embedder for rows in roots.values() for one in rows.embeddings.values()})
+    stored = stored_embedder(connection)
+    identity = settled(stored, roots.values())
+    if identity and not stored:
+        connection.execute(insert(META).values(name="embedder", value=identity.model_dump_json()))
     documents = [pair for _, rows in sorted(roots.items()) for _, pair in sorted(rows.documents.items())]
     _insert(connection, DOCUMENTS, [_document_row(document, body) for document, body in documents])
     _insert(connection, IDENTIFIERS, [row for document, _ in documents for row in _identifier_rows(document)])
@@ -96,20 +98,6 @@ def stored_embedder(connection: Connection) -> EmbedderIdentity | None:
     """Return what made the vectors in the index; None while it has none."""
     found = connection.execute(select(META.c.value).where(META.c.name == "embedder")).scalar()
     return None if found is None else EmbedderIdentity.model_validate_json(found)
-
-
-def _settle_embedder(connection: Connection, given: set[EmbedderIdentity]) -> None:
-    stored = stored_embedder(connection)
-    known = given | ({stored} if stored else set())
-    if len(known) > 1:
-        names = " and ".join(sorted(f"{one.model} ({one.sha256[:12]}, {one.max_tokens} tokens)" for one in known))
-        msg = (
-            f"vectors of {names} cannot stand in one index; embed with the one that is there, or use a new workspace "
-            f"for the other"
-        )
-        raise EmbedderMismatch(msg)
-    if given and not stored:
-        connection.execute(insert(META).values(name="embedder", value=given.pop().model_dump_json()))
 
 
 def _insert(connection: Connection, table: Any, rows: list[dict[str, Any]]) -> None:
