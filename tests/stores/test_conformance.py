@@ -11,15 +11,23 @@ from typing import Any
 import pytest
 
 from medical_kg.documents.records import Chunk
-from medical_kg.stores.conformance import IndexStoreConformance
+from medical_kg.stores.conformance import GraphStoreConformance, IndexStoreConformance
 from medical_kg.stores.conformance.samples import BATCH
-from medical_kg.stores.contract import Hit, Removed, Store, Written
+from medical_kg.stores.contract import Edge, Hit, Node, Removed, Store, Written
 from medical_kg.stores.database import DatabaseStore
 from medical_kg.stores.lance import LanceStore
 
 
 class TestDatabaseStore(IndexStoreConformance):
     """The store ``database`` on both databases."""
+
+    @pytest.fixture
+    def new_store(self, new_url: Callable[[], str]) -> Callable[[], Store]:
+        return lambda: DatabaseStore(new_url())
+
+
+class TestDatabaseGraph(GraphStoreConformance):
+    """Its graph on both databases."""
 
     @pytest.fixture
     def new_store(self, new_url: Callable[[], str]) -> Callable[[], Store]:
@@ -62,7 +70,7 @@ class CarelessIndex:
         return {"a": ()}
 
     def counts(self) -> dict[str, int]:
-        return {"documents": 7, "chunks": self.made}
+        return {"documents": 7, "chunks": self.made, "nodes": 99}
 
     def kept(self, _: str) -> dict[str, int]:
         return {"documents": 7}
@@ -74,8 +82,31 @@ class CarelessIndex:
         """Keep nothing open."""
 
 
+class CarelessGraph(CarelessIndex):
+    """A graph that keeps no rule."""
+
+    def node(self, _: str) -> Node:
+        return Node(id="?", kind="?", name="?")
+
+    def roots(self, _: str) -> frozenset[str]:
+        return frozenset("?")
+
+    def find(self, _: str, **__: Any) -> list[Node]:
+        return [self.node("")]
+
+    def edges(self, _: str, **__: Any) -> list[Edge]:
+        return []
+
+    def neighbors(self, _: str, **__: Any) -> tuple[list[Node], list[Edge]]:
+        return [self.node("")], []
+
+    def everything(self) -> list[Node]:
+        self.made += 1
+        return [self.node("")] * self.made
+
+
 class CarelessStore(Store):
-    """Its indexes differ in how much they say they hold."""
+    """Its halves differ in how much they say they hold."""
 
     def index(self) -> Any:
         found = CarelessIndex()
@@ -83,15 +114,26 @@ class CarelessStore(Store):
         found.made = CarelessIndex.made
         return found
 
+    def graph(self) -> Any:
+        return CarelessGraph()
 
-RULES = sorted(name for name in dir(IndexStoreConformance) if name.startswith("test_"))
+
+SUITES = (IndexStoreConformance, GraphStoreConformance)
+RULES = [(suite, name) for suite in SUITES for name in sorted(dir(suite)) if name.startswith("test_")]
 
 
-@pytest.mark.parametrize("rule", RULES)
-def test_each_rule_can_be_broken(rule: str) -> None:
-    """An index that keeps no rule fails by each."""
-    check = getattr(IndexStoreConformance(), rule)
+@pytest.mark.parametrize(("suite", "rule"), RULES)
+def test_each_rule_can_be_broken(suite: type, rule: str) -> None:
+    """An index or graph that keeps no rule fails by each."""
+    check = getattr(suite(), rule)
     store = CarelessStore("")
-    given = {"store": store, "index": store.index(), "new_store": lambda: store, "kind": "text"}
+    given = {"store": store, "index": store.index(), "graph": store.graph(), "new_store": lambda: store, "kind": "text"}
+    more = {"seed": 1, "order": ("r1", "r2"), "text": "x", "name": "x"}
     with pytest.raises((AssertionError, pytest.fail.Exception, ValueError)):
-        check(**{name: given[name] for name in inspect.signature(check).parameters})
+        check(**{name: (given | more)[name] for name in inspect.signature(check).parameters})
+
+
+def test_without_stores_the_suite_says_what_is_missing() -> None:
+    """Whoever subclasses it learns of the fixture."""
+    with pytest.raises(pytest.fail.Exception, match="needs a fixture named new_store"):
+        IndexStoreConformance.new_store.__wrapped__(IndexStoreConformance())  # type: ignore[attr-defined]  # pytest wraps it

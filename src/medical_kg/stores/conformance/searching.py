@@ -72,7 +72,7 @@ class SearchingRules:
             hits = index.search("aspirin", query, limit=500, kind=kind)
             within = index.search("aspirin", query, limit=2, kind=kind, filters=only)
             assert [hit.chunk for hit in within] == [hit.chunk for hit in hits if hit.document == "b"][:2]
-            assert len(within) == 2  # noqa: PLR2004  # as asked
+            assert len(within) == 2
 
     def test_a_hit_says_where_words_of_the_query_stand(self, index: IndexStore) -> None:
         """In its text, as the index sees words: other forms and accents count, words that tell nothing do not."""
