@@ -4,6 +4,8 @@ Each row says in ``what`` what it is: a ``root`` with the version that wrote it,
 vector, or the ``embedder``. A reader sees the table as one commit left it. Writers, of all processes, take turns by a lock on
 a file, which the system lets go of when a process ends, however it ends.
 
+Only vectors of another dimension, which replace all there are, take a commit of their own before: the column is made anew.
+
 No index is made on ``key``: after an optimization, merging by an indexed key has found nothing (lancedb issue 3177).
 """
 
