@@ -49,7 +49,7 @@ def test_names_are_offered(offered: Any, here: Path) -> None:
     assert offered("documents", "s") == ["show"]
     assert offered("pipelines", "check", "pu") == ["pubmed"]
     assert offered("plugins", "show", "ch") == ["chunk"]
-    assert offered("plugins", "why", "--door", "embedders", "h") == ["hashing"]
+    assert offered("plugins", "why", "--door", "embedders", "ha") == ["hashing"]
     assert "stages" in offered("plugins", "list", "--door", "s")
     assert offered("pipelines", "explain", "MKG08") == ["MKG080", "MKG081", "MKG082"]
     assert list(here.iterdir()) == []
