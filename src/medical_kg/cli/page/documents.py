@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from medical_kg.orchestration.contract.errors import StorageError
-from medical_kg.orchestration.traces.keys import Pipelines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from medical_kg.documents.ir import Document
     from medical_kg.orchestration.ledger.contract import StageRecord, Submission
+    from medical_kg.orchestration.traces.keys import Pipelines
     from medical_kg.orchestration.workspace import Workspace
 
 KEY = "documents"
@@ -41,13 +41,16 @@ class Listing(NamedTuple):
 
 
 def listing(
-    workspace: Workspace, submission: Submission, results: Sequence[Mapping[str, StageRecord]], order: Sequence[str]
+    workspace: Workspace,
+    pipelines: Pipelines,
+    submission: Submission,
+    results: Sequence[Mapping[str, StageRecord]],
+    order: Sequence[str],
 ) -> Listing:
     """Return the documents of a submission's batches, given by their results; ``order`` names the stages, first to last.
 
     How they are stored is what their stages say, so that the package of documents need not be here.
     """
-    pipelines = Pipelines(workspace)
     found: list[Document] = []
     problems: dict[str, None] = {}
     total = 0

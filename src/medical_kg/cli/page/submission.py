@@ -9,7 +9,6 @@ from medical_kg.cli.output import counts, moment, number, plural, seconds
 from medical_kg.cli.page.documents import MOST, Listing, addresses, listing
 from medical_kg.cli.page.flow import Edge, picture
 from medical_kg.cli.page.markup import Html, joined, link, table, tag
-from medical_kg.orchestration.contract.errors import PipelineInvalid, PipelineNotFound
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,14 +32,16 @@ def submission_page(workspace: Workspace, ident: str) -> str:
         RecordNotFound: there is no such submission.
     """
     from medical_kg.orchestration import api
+    from medical_kg.orchestration.traces.keys import Pipelines
 
     report = api.report(workspace, ident)
-    plan = _plan(workspace, report.submission.id)
+    pipelines = Pipelines(workspace)
+    plan = pipelines.plan(report.submission)
     results = [workspace.ledger.results(batch.id) for batch in report.batches]
     found = [one for records in results for one in records.values()]
     names = [stage.name for stage in plan.stages] if plan else []
     names += [total.stage for total in report.stages if total.stage not in names]
-    documents = listing(workspace, report.submission, results, names)
+    documents = listing(workspace, pipelines, report.submission, results, names)
     letters = workspace.ledger.dead_letters(report.submission.id)
     sections = [
         _head(report, documents),
@@ -54,15 +55,6 @@ def submission_page(workspace: Workspace, ident: str) -> str:
         _foot(workspace),
     ]
     return _whole(f"{report.submission.pipeline}: {report.submission.status}", sections)
-
-
-def _plan(workspace: Workspace, submission_id: str) -> Plan | None:
-    from medical_kg.orchestration.planning import plan_of
-
-    try:
-        return plan_of(workspace, submission_id)
-    except (PipelineInvalid, PipelineNotFound):
-        return None
 
 
 def _whole(title: str, sections: Sequence[Html]) -> str:
