@@ -12,8 +12,9 @@ from medical_kg import StorageError, TransientError
 from medical_kg.orchestration.contract import database
 from medical_kg.orchestration.contract.database import reading, writing
 from medical_kg.orchestration.contract.errors import SettingsError
-from medical_kg.stores.sql import ROOTS, Claim, claim_roots, in_groups, keep_digests, open_tables
+from medical_kg.stores.sql import ROOTS, claim_roots, in_groups, keep_digests, open_tables
 from medical_kg.stores.sql_schema import Schema
+from medical_kg.stores.versions import Claim
 
 NONE = Schema("none", 1, MetaData())
 

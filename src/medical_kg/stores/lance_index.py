@@ -18,6 +18,7 @@ from medical_kg.stores.index_matches import matches
 from medical_kg.stores.index_rows import by_root, check_search, chunk_key, filtered_by, settled, sizes, vector_bytes
 from medical_kg.stores.index_words import telling_words
 from medical_kg.stores.lance_table import LanceTable, among, dimension_of, quoted
+from medical_kg.stores.versions import claimed
 from medical_kg.stores.works import work_identifiers, works
 
 if TYPE_CHECKING:
@@ -57,26 +58,22 @@ class LanceIndex:
         given = by_root(documents, chunks, embeddings)
         digests = {root: rows.digest() for root, rows in given.items()}
         with self._table.writing():
-            known = self._versions(given)
-            refused = tuple(root for root in given if known.get(root, (version, ""))[0] > version)
-            accepted = {root: rows for root, rows in given.items() if root not in refused}
-            replaced = self._with_rows(accepted)
-            changed = {root: rows for root, rows in accepted.items() if known.get(root, (0, ""))[1] != digests[root]}
-            self._write(changed, {root: (version, digests[root]) for root in accepted})
-        return Written(sizes(accepted.values()), replaced, refused)
+            claim = claimed(given, version, self._versions(given))
+            replaced = self._with_rows(claim.accepted)
+            changed = {root: given[root] for root in claim.accepted if claim.digests.get(root) != digests[root]}
+            self._write(changed, {root: (version, digests[root]) for root in claim.accepted})
+        return Written(sizes(given[root] for root in claim.accepted), replaced, claim.refused)
 
     def remove(self, roots: Iterable[str], *, version: int) -> Removed:
         """Remove all rows of these roots; the roots' versions stay."""
-        wanted = list(dict.fromkeys(roots))
+        wanted = list(roots)
         if not wanted:
             return Removed(0, ())
         with self._table.writing():
-            known = self._versions(wanted)
-            refused = tuple(root for root in wanted if known.get(root, (version, ""))[0] > version)
-            accepted = [root for root in wanted if root not in refused]
-            removed = self._with_rows(accepted)
-            self._write(dict.fromkeys(accepted), dict.fromkeys(accepted, (version, "")))
-        return Removed(removed, refused)
+            claim = claimed(wanted, version, self._versions(wanted))
+            removed = self._with_rows(claim.accepted)
+            self._write(dict.fromkeys(claim.accepted), dict.fromkeys(claim.accepted, (version, "")))
+        return Removed(removed, claim.refused)
 
     def kept(self, root: str) -> Mapping[str, int]:
         """Return how many documents, chunks and vectors there are of a root."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Column, Integer, Table, TypeDecorator, delete, select
 
 from medical_kg.orchestration.contract.database import WORDS, in_groups, insert, open_engine, take_turn
 from medical_kg.stores.sql_schema import METADATA, Schema
+from medical_kg.stores.versions import claimed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from sqlalchemy import Connection, Dialect, Engine
+
+    from medical_kg.stores.versions import Claim
 
 
 class Kept(TypeDecorator[str]):
@@ -37,14 +40,6 @@ ROOTS = Table(
     Column("digest", KEPT, nullable=False, server_default=""),
 )
 """Bookkeeping of both halves: which submission wrote or removed a root last, and a digest of what it wrote."""
-
-
-class Claim(NamedTuple):
-    """What a write may touch: roots it may replace, roots refused as older, and the digests of earlier writes."""
-
-    accepted: tuple[str, ...]
-    refused: tuple[str, ...]
-    digests: Mapping[str, str]
 
 
 def open_tables(url: str, schema: Schema) -> Engine:
@@ -72,15 +67,13 @@ def claim_roots(connection: Connection, half: str, roots: Iterable[str], version
     """
     take_turn(connection, f"store {half}")
     wanted = tuple(dict.fromkeys(roots))
-    known = _versions(connection, half, wanted)
-    refused = tuple(root for root in wanted if root in known and known[root][0] > version)
-    accepted = tuple(root for root in wanted if root not in set(refused))
-    rows = [{"half": half, "root": root, "version": version} for root in accepted]
+    claim = claimed(wanted, version, _versions(connection, half, wanted))
+    rows = [{"half": half, "root": root, "version": version} for root in claim.accepted]
     upsert = insert(ROOTS)
     upsert = upsert.on_conflict_do_update(index_elements=["half", "root"], set_={"version": upsert.excluded.version})
     if rows:
         connection.execute(upsert, rows)
-    return Claim(accepted, refused, {root: digest for root, (_, digest) in known.items() if digest})
+    return claim
 
 
 def drop_version(connection: Connection, half: str, root: str) -> None:
