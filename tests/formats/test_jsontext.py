@@ -65,8 +65,17 @@ def test_lines_give_one_record_each(items: list[Any]) -> None:
         (b"[-Infinity]", 0, "-Infinity is not a JSON number"),
         (b'[{"a": 1, "a": 2}]', 0, "the key 'a' stands twice in one object, with different values"),
         (b'{"a": 1, "a": 2}', 0, "the key 'a' stands twice, with different values"),
-        (b"[" * 100_000, 0, "nested too deeply"),
-        (b"[" + b"9" * 5000 + b"]", 0, "not acceptable JSON in the value (line 1, column 2)"),
+        (b"[" * 100_000, 0, "in the value (line 1, column 2): it is nested too deeply: more than 200 "),
+        (
+            b"[1, " + b"[" * 100_000 + b"]" * 100_000 + b"]",
+            1,
+            "in the value (line 1, column 5): it is nested too deeply",
+        ),
+        (b'{"a": ' * 100_000 + b"1" + b"}" * 100_000, 0, "it is nested too deeply"),
+        (b"[" + b"[" * 201 + b"]" * 201 + b"]", 0, "it is nested too deeply"),
+        (b"[-" + b"9" * 1001 + b"]", 0, "in the value (line 1, column 2): a number of 1,002 digits is too long"),
+        (b'[{"a": 1e308}, {"a": [1e400]}]', 1, "the number 1e400 is too large"),
+        (b"[-1.5E+309]", 0, "the number -1.5E+309 is too large"),
         (b'["\xff"]', 0, "not UTF-8 text: byte 0xff at offset 2 cannot be decoded"),
     ],
 )
@@ -97,6 +106,16 @@ def test_a_broken_line_is_bad_and_the_next_goes_on() -> None:
     assert "0xff" in third.reason
     assert isinstance(fourth, Element)
     assert fourth.value == {"a": 4}
+
+
+@pytest.mark.parametrize(
+    "first", [b'{"a": 1e400}', b'{"a": NaN}', b'{"a": 1, "a": 2}', b'{"a":' * 201 + b"1" + b"}" * 201]
+)
+def test_a_refused_record_on_the_first_line_costs_itself_only(first: bytes) -> None:
+    """Whether a file is lines is told by their shape, not by whether the first one is acceptable."""
+    bad, good = elements(io.BytesIO(first + b'\n{"b": 1}\n'), ())
+    assert isinstance(bad, BadRecord)
+    assert isinstance(good, Element)
 
 
 def test_the_same_key_twice_with_one_value_is_harmless() -> None:
@@ -143,10 +162,28 @@ def test_too_large_a_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         list(elements(io.BytesIO(line + b'{"a": "' + b"x" * 70_000 + b'"}'), ()))
 
 
+@pytest.mark.parametrize("opening", ["[", '{"a":'])
+def test_how_deep_json_may_be_is_our_own_limit(opening: str) -> None:
+    """200 levels are read and 201 refused, under any interpreter: by itself, in an array and a line; text may say anything."""
+    closing = {"[": "]"}.get(opening, "}")
+    whole, deeper = ((opening * depth + "1" + closing * depth).encode() for depth in (200, 201))
+    assert decode(whole) == values(b"[" + whole + b"]")[0]
+    assert decode(b'"' + b"[" * 201 + b'"') == "[" * 201
+    for refused in (deeper, deeper.replace(b"1", b'"\\ud83d\\ude00"')):
+        with pytest.raises(ItemRejected, match="nested too deeply: more than 200"):
+            decode(refused)
+    good, bad = elements(io.BytesIO(b'{"a": 1}\n' + deeper), ())
+    assert (type(good), type(bad)) == (Element, BadRecord)
+
+
 def test_decode_reads_one_value() -> None:
     """A record alone is decoded as strictly as in its file."""
     assert decode(b'\xef\xbb\xbf{"a": "\\ud83d\\ude00"}') == {"a": "😀"}
-    with pytest.raises(ItemRejected, match=r'half of a surrogate pair behind .*"x'):
+    with pytest.raises(ItemRejected, match="half of a surrogate pair behind 'x'"):
         decode(b'{"a": "x\\ud83d"}')
+    with pytest.raises(ItemRejected, match="half of a surrogate pair behind ''"):
+        decode(b'[{"\\udc00": 1}]')
+    with pytest.raises(ItemRejected, match="1e999 is too large"):
+        decode(b'{"a": 1e999}')
     with pytest.raises(ItemRejected, match="nested too deeply"):
         decode(b'{"a":' * 100_000)

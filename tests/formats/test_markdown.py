@@ -84,6 +84,20 @@ def test_a_file_without_words_is_refused(content: str) -> None:
         parse(content)
 
 
+def test_what_is_nested_too_deeply_is_refused_and_not_left_out() -> None:
+    """Up to the limit every word is read; beyond it the file is refused, with the line, as its end would be missing."""
+
+    def lists(depth: int) -> str:
+        return "".join(f"{'  ' * level}- word{level}\n" for level in range(depth))
+
+    assert [text for _, _, text in blocks(lists(19))] == [f"word{level}" for level in range(19)]
+    assert blocks(f"{'>' * 39} word") == [("paragraph", "line=1", "word")]
+    with pytest.raises(ItemRejected, match="line 20: quotes and lists are nested too deeply, more than 40 levels"):
+        parse(lists(20))
+    with pytest.raises(ItemRejected, match="line 3: quotes and lists are nested too deeply"):
+        parse(f"Words.\n\n{'>' * 5000} word")
+
+
 @pytest.mark.parametrize(("name", "recognised"), [("a.MD", True), ("b.markdown.gz", True), ("c.txt", False)])
 def test_sniff_by_ending(name: str, recognised: bool) -> None:  # noqa: FBT001  # the expected verdict
     """Only the file's name tells Markdown; records are those of text files."""

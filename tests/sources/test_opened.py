@@ -87,6 +87,8 @@ def test_what_cannot_be_opened_is_rejected(tmp_path: Path) -> None:
         (b" \r\n", "the file holds only white space"),
         (b"PK\x03\x04", "it is a zip archive; unpack it first"),
         (b"%PDF-1.7", "it is a PDF, which is read only by a source with the option formats: [pdf] or native: true"),
+        (b"\x1f\x8b\x08", "it is gzip-compressed twice; unpack it once"),
+        (b"a.xml" + b"\0" * 252 + b"ustar\x0000", "it is a tar archive; unpack it first"),
         (b"\x00\x01", "no installed format recognises it"),
     ],
 )

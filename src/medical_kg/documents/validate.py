@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+import re
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from pydantic import BaseModel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from medical_kg.documents.ir import Block, Document, Fact
 
+UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+"""Characters that some store refuses: wherever one stands, the document is refused before it comes to any."""
 
 WARNINGS = frozenset({"bad-identifier", "empty-fact"})
 """Codes of what can be left out of a document without touching its text; all others stop it."""
@@ -136,9 +141,42 @@ def _facts(document: Document) -> Iterator[Finding]:
 
 
 def _storable(document: Document) -> Iterator[Finding]:
-    for place, text in (("id", document.id), ("title", document.title), ("text", document.text)):
-        if "\x00" in text:
-            yield Finding("unstorable-text", place, "it holds a NUL character, which databases refuse")
+    for place, text in _texts(document):
+        if found := UNSTORABLE.search(text):
+            what = (
+                "a NUL character, which databases refuse"
+                if found[0] == "\0"
+                else "half of a surrogate pair, no Unicode text"
+            )
+            yield Finding("unstorable-text", place, f"it holds {what}")
+
+
+def _texts(document: Document) -> Iterator[tuple[str, str]]:
+    """Give every text of a document with its place; that of metadata is the field's."""
+    for name, value in document:
+        if name not in ("sections", "facts"):
+            yield from ((name, text) for text in _held(value))
+    for number, section in enumerate(document.sections):
+        yield from ((f"sections[{number}]", text) for text in (section.id, section.title, *section.path))
+    for place, block in _blocks(document):
+        yield from ((place, text) for text in (block.id, block.pointer))
+    for number, fact in enumerate(document.facts):
+        concept = fact.object
+        said = (fact.predicate, fact.pointer, fact.evidence, concept.kind, concept.name, *concept.identifiers)
+        yield from ((f"facts[{number}]", text) for text in said)
+
+
+def _held(value: Any) -> Iterator[str]:
+    """Give the texts in a value of whatever shape."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, str):
+            yield one
+        elif isinstance(one, dict):
+            waiting += [*one, *one.values()]
+        elif isinstance(one, (list, tuple, BaseModel)):
+            waiting += [member for _, member in one] if isinstance(one, BaseModel) else one
 
 
 def _blocks(document: Document) -> Iterator[tuple[str, Block]]:

@@ -108,9 +108,14 @@ def _root(content: bytes) -> etree._Element:
         raise ItemRejected("the file holds no text")
     parser = html.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, no_network=True, huge_tree=False)
     try:
-        return html.document_fromstring(text.encode("utf-8", "replace"), parser=parser)
+        page = html.document_fromstring(text.encode("utf-8", "replace"), parser=parser)
     except (etree.ParserError, etree.XMLSyntaxError) as error:
         raise ItemRejected(f"not HTML: {squeeze(str(error))}") from None
+    # At its own limits (depth 256, 10 MB of one text) the parser stops without raising: the rest would be lost in silence.
+    if stopped := next(iter(parser.error_log.filter_from_fatals()), None):
+        why = squeeze(stopped.message).split(", ")[0]
+        raise ItemRejected(f"the page cannot be read beyond line {stopped.line}: {why}")
+    return page
 
 
 def _document(root: etree._Element, payload: Payload) -> Document:

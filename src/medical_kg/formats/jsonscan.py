@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -12,6 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterator
 
 SPACE = re.compile(r"[ \t\r\n]*")
+
+MAX_DEPTH = 200
+"""How deep objects and arrays may stand in each other. The same under every interpreter, whose own limits differ."""
+
+MAX_DIGITS = 1000
+"""The most digits of a whole number: reading one takes time by the square of its length."""
+
+TOO_DEEP = f"it is nested too deeply: more than {MAX_DEPTH} objects or arrays stand in each other"
 
 
 class Element(NamedTuple):
@@ -95,9 +104,11 @@ class Scanner:
 
     def _value(self, position: int) -> tuple[Any, int]:
         try:
-            return DECODER.raw_decode(self._text, position)
+            value, end = DECODER.raw_decode(self._text, position)
+            refuse_depth(value)
         except (ValueError, RecursionError) as error:
             raise ItemRejected(reason_of(self._text, error, position)) from None
+        return value, end
 
     def _skip(self, position: int) -> int:
         found = SPACE.match(self._text, position)
@@ -123,7 +134,38 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(msg)
 
 
-DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        # It would be read as infinity, which nobody wrote and JSON cannot hold.
+        msg = f"the number {digits[:40]} is too large"
+        raise ValueError(msg)
+    return number
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        msg = f"a number of {len(digits):,} digits is too long; at most {MAX_DIGITS:,} are read"
+        raise ValueError(msg)
+    return int(digits)
+
+
+DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite, parse_int=_whole
+)
+
+
+def refuse_depth(value: Any) -> None:
+    """Raise ``RecursionError`` for a value that is nested deeper than ``MAX_DEPTH``; it is walked level by level."""
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(MAX_DEPTH):
+        if not level:
+            return
+        # The decoder makes no subclasses, and this looks at every value of every record: types are compared as they are.
+        held = [one.values() if type(one) is dict else one for one in level]
+        level = [one for members in held for one in members if type(one) is dict or type(one) is list]
+    if level:
+        raise RecursionError
 
 
 def reason_of(text: str, error: ValueError | RecursionError, position: int = 0) -> str:
@@ -131,7 +173,7 @@ def reason_of(text: str, error: ValueError | RecursionError, position: int = 0) 
     if isinstance(error, json.JSONDecodeError):
         return f"not JSON: {error.msg} {_place(text, error.pos)}"
     if isinstance(error, RecursionError):
-        return f"the JSON value {_place(text, position)} is nested too deeply"
+        return f"not acceptable JSON in the value {_place(text, position)}: {TOO_DEEP}"
     return f"not acceptable JSON in the value {_place(text, position)}: {error}"
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from medical_kg import ItemRejected
 from medical_kg.formats.contract import BadRecord, read_all
-from medical_kg.formats.jsonscan import DECODER, Element, Scanner, reason_of
+from medical_kg.formats.jsonscan import DECODER, Element, Scanner, reason_of, refuse_depth
 from medical_kg.formats.pushback import Pushback
 
 if TYPE_CHECKING:
@@ -37,11 +37,13 @@ def decode(content: bytes) -> Any:
     """Return the value of one JSON text.
 
     Raises:
-        ItemRejected: it is not JSON: malformed, nested too deeply, with two values for one key, NaN, half a surrogate pair …
+        ItemRejected: it is not JSON: malformed, nested too deeply, with two values for one key, NaN, a number that is too
+            large, half a surrogate pair …
     """
     text = _text(content)
     try:
         value = DECODER.decode(text)
+        refuse_depth(value)
     except (ValueError, RecursionError) as error:
         raise ItemRejected(reason_of(text, error)) from None
     if HALF_PAIR.search(text):
@@ -51,10 +53,22 @@ def decode(content: bytes) -> Any:
 
 def _refuse_half_pairs(value: Any) -> None:
     # "\ud83d" alone is valid JSON, but no Unicode text: it could be stored nowhere.
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, str):
+            _refuse_half_pair(one)
+        elif isinstance(one, list):
+            waiting += one
+        elif isinstance(one, dict):
+            waiting += [*one, *one.values()]
+
+
+def _refuse_half_pair(text: str) -> None:
     try:
-        json.dumps(value, ensure_ascii=False).encode()
+        text.encode()
     except UnicodeEncodeError as error:
-        around = error.object[max(0, error.start - 20) : error.start]
+        around = text[max(0, error.start - 20) : error.start]
         raise ItemRejected(f"half of a surrogate pair behind {around!r}: this is not Unicode text") from None
 
 
@@ -95,9 +109,9 @@ def elements(stream: Readable, list_keys: Collection[str]) -> Iterator[Element |
 
 def _is_record_line(line: bytes, list_keys: Collection[str]) -> bool:
     # One record a line: the first line is a whole object (but no API page).
-    # UTF-16 never is, as its line ends in half a character.
+    # UTF-16 never is, as its line ends in half a character. A record that is refused costs itself only, also the first one.
     try:
-        value = DECODER.decode(line.decode("utf-8-sig").strip())
+        value = json.loads(line.decode("utf-8-sig").strip())
     except (ValueError, RecursionError):
         return False
     return isinstance(value, dict) and not any(isinstance(value.get(key), list) for key in list_keys)

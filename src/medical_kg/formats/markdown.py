@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from medical_kg.documents.ir import Document
     from medical_kg.documents.records import Payload
 
+MAX_NESTING = 40
+"""How deep quotes and lists may stand in each other; a list in a list takes two levels."""
+
 FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?\n)(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
 FIELD = re.compile(r"^(\w+):[ \t]*(.+?)[ \t]*$", re.MULTILINE)
 COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
@@ -47,7 +50,9 @@ def _document(text: str, payload: Payload) -> Document:
     front = FRONT_MATTER.match(text)
     fields = {name.lower(): value.strip("\"'") for name, value in FIELD.findall(front[1])} if front else {}
     skipped = text[: front.end()].count("\n") if front else 0
-    tokens = MarkdownIt("commonmark").enable("table").parse(text[front.end() :] if front else text)
+    reader = MarkdownIt("commonmark", {"maxNesting": MAX_NESTING}).enable("table")
+    tokens = reader.parse(text[front.end() :] if front else text)
+    _refuse_depth(tokens, skipped)
     writer = _Writer(skipped, fields.get("title", ""))
     writer.write(tokens)
     if not writer.written:
@@ -61,6 +66,15 @@ def _document(text: str, payload: Payload) -> Document:
         published=fields.get("date", ""),
         provenance=payload.provenance,
     )
+
+
+def _refuse_depth(tokens: Sequence[Any], skipped: int) -> None:
+    # What stands deeper than its limit the reader leaves out, and says nothing.
+    for token in tokens:
+        if token.type in ("blockquote_open", "list_item_open") and token.level >= MAX_NESTING - 1:
+            raise ItemRejected(
+                f"line {token.map[0] + skipped + 1}: quotes and lists are nested too deeply, more than {MAX_NESTING} levels"
+            )
 
 
 class _Writer:

@@ -24,6 +24,9 @@ MAGIC = {
     b"\x28\xb5\x2f\xfd": "Zstandard-compressed; unpack it first",
     b"\xfd7zXZ": "xz-compressed; unpack it first",
     b"BZh": "bzip2-compressed; unpack it first",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive; unpack it first",
+    b"Rar!\x1a\x07": "a RAR archive; unpack it first",
+    b"\x1f\x8b": "gzip-compressed twice; unpack it once",
 }
 
 
@@ -111,5 +114,7 @@ def what_it_is(head: bytes) -> str:
         return "the file holds only white space"
     if PAGE.match(head):
         return "it is a web page stored under another name, such as a log-in or error page"
+    if head[257:262] == b"ustar":
+        return "it is a tar archive; unpack it first"
     named = next((words for magic, words in MAGIC.items() if head.startswith(magic)), "")
     return f"it is {named}" if named else "no installed format recognises it"

@@ -27,6 +27,14 @@ class Found(NamedTuple):
         """The place in the order of all files."""
         return PurePosixPath(self.name).parts
 
+    def changed_since(self, when: float) -> bool:
+        """Whether it was written, or came to this place, since then (seconds since the epoch); also where that is not known."""
+        try:
+            found = self.path.stat()
+        except OSError:
+            return True
+        return bool(self.problem) or max(found.st_mtime, found.st_ctime) >= when
+
 
 def find_files(top: Path, pattern: str | None = None, start: str = "") -> Iterator[Found]:
     """Give the regular files under a folder, sorted by path; a file is given as itself.
