@@ -14,6 +14,8 @@ from loopback import Server
 from postgres_server import PostgresServer
 from sqlalchemy import Connection, Engine, event
 
+from medical_kg.orchestration.contract import secrets
+
 pytest_plugins = ["medical_kg.testing.pytest_plugin"]
 
 # For `make mutants`: the same few examples for every mutant.
@@ -27,8 +29,15 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin the long ones first: at the end, the other processes would wait for them."""
+    """Begin the long ones first: at the end, the other processes would wait for them.
+
+    Lines are counted in the quick ones of few examples: counting doubles the time of the others, and a line that they alone
+    reach is a line without a test of its own.
+    """
     items.sort(key=lambda item: "long" not in item.keywords)
+    for item in items:
+        if {"slow", "long"} & set(item.keywords) or getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+            item.add_marker("no_cover")
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +64,12 @@ def _databases_are_closed() -> Iterator[None]:
 
 
 LOGGERS = ("", "medical_kg", "medical_kg.stage", "medical_kg.events", "medical_kg.orchestration.registry")
+
+
+@pytest.fixture(autouse=True)
+def _secrets_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test concealed would be replaced in the messages of every later one."""
+    monkeypatch.setattr(secrets, "_known", ())
 
 
 @pytest.fixture(autouse=True)

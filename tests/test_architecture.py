@@ -25,6 +25,7 @@ ENGINE = PACKAGE / "orchestration"
 PACK = (
     "commands",
     "documents",
+    "downloads",
     "embedders",
     "evaluation",
     "extraction",

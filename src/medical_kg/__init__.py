@@ -23,6 +23,7 @@ from medical_kg.orchestration.contract import (
     StageMetadata,
     StateKey,
     StoredFile,
+    UnfinishedFile,
     VectorLines,
     Waiting,
     adapt,
@@ -40,6 +41,7 @@ from medical_kg.orchestration.contract.errors import (
     TransientError,
 )
 from medical_kg.orchestration.contract.model import Model
+from medical_kg.orchestration.contract.secrets import Secret
 
 __version__ = "0.1.0"
 
@@ -63,6 +65,7 @@ __all__ = [
     "PluginName",
     "Rejected",
     "RemovedRoot",
+    "Secret",
     "Signal",
     "Stage",
     "StageContext",
@@ -72,6 +75,7 @@ __all__ = [
     "StorageError",
     "StoredFile",
     "TransientError",
+    "UnfinishedFile",
     "VectorLines",
     "Waiting",
     "adapt",

@@ -53,12 +53,14 @@ def test_all_problems_are_printed_with_place_and_caret(cli: Cli, here: Path, fee
     assert "^" in result.stdout
 
 
-def test_notes_and_warnings_do_not_fail(cli: Cli, here: Path, feed: Path) -> None:
-    """A setting without effect is noted, and the pipeline is fine."""
+def test_warnings_do_not_fail(cli: Cli, here: Path, feed: Path) -> None:
+    """What is likely a mistake is told, and the pipeline is fine; no field of a policy is named as not enforced."""
     feed.write_text(feed.read_text().replace("type: ingest,", "type: ingest, policy: polite-api,"))
+    assert cli("pipelines", "check", "feed.yaml").stdout.splitlines() == ["feed.yaml: ok"]
+    feed.write_text(feed.read_text() + "gates:\n  - {name: g, condition: {field: g}}\n")
     result = cli("pipelines", "check", "feed.yaml")
-    assert (result.exit_code, "note" in result.stdout) == (0, True)
-    assert "feed.yaml: ok (1 note)" in result.stdout
+    assert (result.exit_code, "MKG060" in result.stdout) == (0, True)
+    assert "feed.yaml: ok (1 warning)" in result.stdout
 
 
 def test_a_verdict_can_be_read_by_a_program(cli: Cli, here: Path) -> None:

@@ -18,10 +18,12 @@ from medical_kg.orchestration.telemetry.events import (
     BatchStarted,
     CallOverran,
     CallRetried,
+    CircuitChanged,
     ItemDeadLettered,
     StageCompleted,
     StageFailed,
     StagePaused,
+    StagePutOff,
     StageReused,
     StageStarted,
 )
@@ -37,6 +39,9 @@ EVENTS = [
     StageCompleted(**STAGE, counts={"documents": 1200.0, "share": 0.25}, dead_letters=1, retries=2, duration=1.234),
     StageReused(**STAGE),
     StagePaused(**STAGE, condition="[done] exists"),
+    StagePutOff(**STAGE, until=90.0, reason="CircuitOpen: it is open"),
+    CircuitChanged(**STAGE, policy="polite", host="a.org", change="opened", failures=5, open_until=90.0),
+    CircuitChanged(**STAGE, policy="polite", host="", change="half-open"),
     StageFailed(**STAGE, error="no power"),
     BatchSettled(**BATCH, pipeline="p", status="failed"),
 ]
@@ -49,6 +54,9 @@ LINES = [
     "parse completed, 1,200 documents, 0.25 share, 1 dead letter, 2 retried calls (1.23 s)",
     "parse reused: its stored result still fits",
     "parse waits for [done] exists",
+    "parse is put off until 1970-01-01 00:01:30Z: CircuitOpen: it is open",
+    "parse: the circuit breaker of host a.org (policy polite) is open",
+    "parse: the circuit breaker of its calls (policy polite) is half-open: one attempt tries it",
     "parse failed",
     None,
 ]

@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from typer.testing import Result
 
 from medical_kg.cli.submissions import parse_attachment
 from medical_kg.cli.workspace import without_password
+from medical_kg.orchestration import Workspace
 from medical_kg.orchestration.contract.errors import UsageError
+from medical_kg.orchestration.ledger.contract import Calls, Note
 
 Cli = Callable[..., Result]
 
@@ -62,6 +65,36 @@ def test_show_tells_people_what_to_do_next(cli: Cli, waiting: str) -> None:
     assert f"submission {waiting} waiting, 1 batch" in result.stdout
     assert "medical_kg.stages.gate:GateStage" in result.stdout
     assert f"submissions signal {waiting} converted yes" in result.stderr
+
+
+def test_show_tells_of_calls_and_circuits(cli: Cli, waiting: str, here: Path) -> None:
+    """What calls came to, until when a stage is put off and why, and which circuit breakers are not closed."""
+    workspace = Workspace(here / ".medical-kg")
+    ledger, now = workspace.ledger, 4_000_000_000.0
+    [batch] = ledger.batches(waiting)
+    batch = ledger.claim(batch.id, "ana", lease_seconds=60)
+    calls = Calls(attempts=1200, waits=40, waited=13.25, refused=2, put_offs=1, put_off_since=1.0, again_at=now)
+    former = ledger.results(batch.id)["gate_ready"]
+    record = former.model_copy(update={"status": "postponed", "error": "CircuitOpen: open", "calls": calls})
+    facts = {"policy": "polite", "host": "a.org", "failures": 5, "open_until": now}
+    ledger.commit(record, batch.generation, notes=[Note(event="circuit opened", reason="a.org", detail=facts)])
+    ledger.change_host("polite", "a.org", lambda state: (replace(state, failures=5, open_until=now), None))
+    ledger.settle(batch.id, batch.generation, ["ingest", "gate_ready", "parse"])
+    workspace.close()
+    shown = cli("submissions", "show", waiting)
+    waited = "40 of them waited for their turn (13.25 s together)"
+    refused = "2 more not made as the host was to be left alone"
+    assert f"gate_ready: 1,200 attempts, {waited}, {refused}, put off 1 time" in shown.stdout
+    until = "2096-10-02 07:06:40Z"
+    assert f"stage gate_ready of batch {batch.id} is put off until {until}: CircuitOpen: open" in shown.stderr
+    assert f"the circuit breaker of a.org (policy polite) is open, tried again from {until}" in shown.stderr
+    found = json.loads(cli("submissions", "show", waiting, "--json").stdout)
+    [stage] = [one for one in found["stages"] if one["stage"] == "gate_ready"]
+    assert (stage["calls"], found["batches"][0]["ready_at"]) == (calls.model_dump(), now)
+    resumed = cli("submissions", "resume", waiting, "--engine", "plain")
+    assert (resumed.exit_code, "then go on with" in resumed.stderr) == (3, True)
+    told = cli("submissions", "explain", batch.id, "gate_ready").stdout
+    assert "put off" in told
 
 
 def test_dead_letters_are_listed_with_item_and_reason(cli: Cli, waiting: str) -> None:
@@ -233,7 +266,10 @@ def test_a_workspace_tells_what_it_holds(cli: Cli, waiting: str, here: Path) -> 
         ("postgresql://me:secret@host/db", "postgresql://me:***@host/db"),
         ("postgresql://me@host:5432/db", "postgresql://me@host:5432/db"),
         ("postgresql://:p@ss@host/db", "postgresql://:***@host/db"),
+        ("postgresql://me:sec/r?et@host/db", "postgresql://me:***@host/db"),
+        ("postgresql://me@host/db?password=secret&sslmode=require", "postgresql://me@host/db"),
         ("sqlite:////a/b@c.db", "sqlite:////a/b@c.db"),
+        ("secret", "not a database URL"),
     ],
 )
 def test_passwords_are_not_shown(url: str, shown: str) -> None:

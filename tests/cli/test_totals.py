@@ -68,10 +68,10 @@ def test_records_of_batches_before_are_counted(cli: Cli, small: Path, notes: Pat
     stage = {"stage": "ingest", "stage_type": "ingest"}
     second = f"{ident}-0002"
     totals(BatchStarted(**about, batch_id=second, pipeline="p", generation=1))
-    totals(InputPulled(**about, **stage, batch_id=second, records=7, more=False))
+    totals(InputPulled(**about, **stage, batch_id=second, records=7, more=False, total=1200))
     told = totals.of(BatchSettled(**about, batch_id=second, pipeline="p", status="completed"))
     ledger.close()
-    assert str(told) == "2 of 2 batches done, 9 records read, 1 dead letter"
+    assert str(told) == "2 of 2 batches done, 9 records read, 1,200 in the source, 1 dead letter"
 
 
 def test_a_terminal_has_a_bar_for_all_batches(

@@ -104,9 +104,9 @@ def test_what_cannot_be_measured_is_told(folder: Path, changes: dict[str, str], 
 
 @pytest.mark.slow
 def test_both_together_find_known_items_at_least_as_well(tmp_path: Path, shared_data: Path) -> None:
-    """Each third question of PubMedQA: fused search is no worse than words or vectors alone, at rank 1 and on average."""
+    """Each fifth question of PubMedQA: fused search is no worse than words or vectors alone, at rank 1 and on average."""
     every = json.loads((shared_data / "retrieval" / "pubmedqa-dev-500.json").read_text(encoding="utf-8"))
-    known = dict(list(every.items())[::3])
+    known = dict(list(every.items())[::5])
     corpus = {pmid: " ".join(one["CONTEXTS"]) for pmid, one in known.items()}
     queries = {pmid: one["QUESTION"] for pmid, one in known.items()}
     qrels = "".join(f"{pmid} {pmid} 1\n" for pmid in known)

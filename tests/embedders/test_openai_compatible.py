@@ -164,6 +164,9 @@ def test_only_hosts_that_the_operator_allows_are_asked(endpoint: Endpoint) -> No
         (200, {"data": [{"index": 0, "embedding": [1, 2]}]}, UsageError, "dimension 2, the option dimension is 16"),
         (200, {"data": [{"index": 0, "embedding": 1}]}, UsageError, r"dimension \?, the option"),
         (200, {"data": [{"index": 0, "embedding": [float("nan")] * 16}]}, UsageError, "not finite"),
+        (200, b'{"data": [{"index": 1e999, "embedding": [1]}]}', UsageError, "no embeddings .*OverflowError"),
+        (200, b"[" * 2000, UsageError, "no embeddings as OpenAI's API has them"),
+        (404, b"[" * 2000, UsageError, "HTTP 404; check base_url"),
         (200, b" " * 200_000, UsageError, "longer than the limit"),
     ],
 )

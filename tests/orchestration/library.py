@@ -76,8 +76,8 @@ stages:
 class Library:
     """A workspace with the pipeline, and the file that it reads."""
 
-    def __init__(self, folder: Path, text: str = LIBRARY) -> None:
-        self.workspace: Workspace = make_workspace(folder, text, shelf=Shelf, store=Store)
+    def __init__(self, folder: Path, text: str = LIBRARY, **more: Any) -> None:
+        self.workspace: Workspace = make_workspace(folder, text, **{"shelf": Shelf, "store": Store, **more})
         self.file = folder / "words.json"
         self.last: api.Report
 

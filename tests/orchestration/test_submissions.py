@@ -37,6 +37,26 @@ def test_an_empty_input_is_refused(tmp_path: Path) -> None:
         open_submission(make_workspace(tmp_path, DIAMOND), "diamond", input=" ")
 
 
+@pytest.mark.parametrize(
+    ("address", "held"),
+    [
+        ("https://example.org/works?filter=a&api_key=s3same", "the key 'api_key'"),
+        ("https://example.org/works?API_KEY=s3same", "the key 'API_KEY'"),
+        ("https://me:s3same@example.org/works", "a password"),
+    ],
+)
+def test_an_address_with_a_secret_is_refused(tmp_path: Path, address: str, held: str) -> None:
+    """The ledger would keep it; the message does not repeat it, and nothing was opened."""
+    workspace = make_workspace(tmp_path, DIAMOND)
+    with pytest.raises(InputError, match=held) as caught:
+        open_submission(workspace, "diamond", input=address)
+    assert "s3same" not in str(caught.value)
+    assert workspace.ledger.submissions() == []
+    assert (
+        open_submission(workspace, "diamond", input="https://example.org/works?pageToken=x&key=y").status == "pending"
+    )
+
+
 @pytest.mark.parametrize("error", [KeyError("uid"), OSError("no name")])
 def test_a_user_without_a_name_is_known_by_number(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the system knows no name for the user, the history has the number."""

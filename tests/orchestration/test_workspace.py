@@ -47,7 +47,8 @@ def test_nothing_is_made_on_construction(root: Path) -> None:
     workspace = Workspace(root)
     assert workspace.database_url == f"sqlite:///{root / 'medical-kg.db'}"
     assert workspace.pipeline_folders == (root / "pipelines",)
-    assert workspace.settings("http") == {"allow_hosts": [], "allow_roots": []}
+    http = workspace.settings("http")
+    assert (http["allow_hosts"], http["allow_roots"], http["allow_public"]) == ([], [], True)
     assert isinstance(workspace.installation, Installation)
     assert isinstance(workspace.clock, SystemClock)
     assert workspace.checkpoints is workspace.checkpoints
@@ -206,7 +207,10 @@ def test_a_table_is_a_table(root: Path) -> None:
         ("[http]\nallow_hosts = [1]\n", ": [http] allow_hosts.0: Input should be a valid string"),
         ('[plugins]\ndeny = ["a", 2]\n', ": [plugins] deny.1: Input should be a valid string"),
         ("workspace = 3\n", ": [workspace]: Input should be a valid dictionary or instance of StorageSettings"),
-        ("[plugins]\nx = 1\n[http]\ny = 1\n", "; [http] y: there is no such setting; known: allow_hosts, allow_roots"),
+        (
+            "[plugins]\nx = 1\n[http]\ny = 1\n",
+            "; [http] y: there is no such setting; known: allow_hosts, allow_public, ",
+        ),
     ],
 )
 def test_wrong_settings(root: Path, text: str, said: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
+import signal
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler
@@ -14,15 +16,19 @@ from typing import Any
 import loopback
 import pytest
 from loopback import Handler, Server
+from misbehaving import drips, resumable, truncated
 from pydantic import ValidationError
 
 from medical_kg.documents.ir import Provenance
 from medical_kg.documents.records import DownloadedFile, Payload
+from medical_kg.downloads.media import PDF
 from medical_kg.orchestration.contract.errors import StageTimeout, TransientError
+from medical_kg.orchestration.fetching import Limits
 from medical_kg.orchestration.resilience import Policy
 from medical_kg.orchestration.services import FileArea, HttpService
-from medical_kg.stages.download import PDF, DownloadConfig, DownloadStage, media_type_of
+from medical_kg.stages.download import DownloadConfig, DownloadStage
 from medical_kg.testing import FakeClock, StageRun, run_stage
+from medical_kg.testing.harness import opened_stage
 
 PAPER = b"%PDF-1.7\n" + b"page " * 1000
 DIGEST = hashlib.sha256(PAPER).hexdigest()
@@ -42,7 +48,7 @@ def server(server: Server) -> Server:
 @pytest.fixture
 def download(server: Server, tmp_path: Path) -> Iterator[Callable[..., StageRun]]:
     """Runs the stage over one payload with these links, with the engine's own services."""
-    http = HttpService([server.host], [tmp_path / "allowed"], timeout=5)
+    http = HttpService([server.host], [tmp_path / "allowed"], limits=Limits(timeout=5))
 
     def run(*links: str, retries: int = 0, clock: FakeClock | None = None, **config: Any) -> StageRun:
         payload = Payload(
@@ -129,7 +135,8 @@ def test_truncated_body_is_tried_again(download: Callable[..., StageRun], server
     [
         (answer(status=404), "HTTP 404"),
         (answer(LOGIN), r"the content is text/html \(though sent as application/pdf\), not application/pdf"),
-        (answer(b"PK\x03\x04"), r"the content is application/octet-stream \(though sent as application/pdf\)"),
+        (answer(b"PK\x03\x04"), r"the content is application/zip \(though sent as application/pdf\)"),
+        (answer(b"\x00\x01"), r"the content is application/octet-stream \(though sent as application/pdf\)"),
         (answer(b"plain", media_type="Text/Plain; charset=utf-8"), "the content is text/plain, not application/pdf"),
         (answer(b"plain", media_type=""), "the content is of no stated type, not"),
         (answer(b""), "the file is empty"),
@@ -210,19 +217,100 @@ def test_a_call_keeps_its_time(download: Callable[..., StageRun], server: Server
     assert len(run.output["files"]) == 1
 
 
-@pytest.mark.parametrize(
-    ("head", "said", "found"),
-    [
-        (b"\x00junk %PDF-1.4", "text/html", PDF),
-        (b"\xef\xbb\xbf <HTML>", PDF, "text/html"),
-        (b"text", "text/plain", "text/plain"),
-        (b"text", PDF, "application/octet-stream"),
-        (b"text", "", ""),
-    ],
-)
-def test_the_content_tells_its_type(head: bytes, said: str, found: str) -> None:
-    """First bytes count more than what is said; what is said to be a PDF must begin like one."""
-    assert media_type_of(head, said) == found
+def test_links_are_found_in_the_content(server: Server, tmp_path: Path) -> None:
+    """Where the config says so; a way that does not fit is told like a link that was not taken."""
+    server.routes["/other"] = answer(PAPER)
+    content = b'{"best": {"pdf": "%s"}}' % server.url("/other").encode()
+    payload = Payload(
+        id="r1",
+        format="json",
+        content=content,
+        links=(server.url("/paper"),),
+        provenance=Provenance(source="s", uri="file:///x"),
+    )
+    services = {"http": HttpService([server.host]), "files": FileArea(tmp_path / "files")}
+    run = run_stage(DownloadStage, {"links_from": [{"field": "best.pdf"}]}, payloads=[payload], services=services)
+    assert [file.url for file in run.output["files"]] == [server.url("/other")]
+    run = run_stage(
+        DownloadStage, {"links_from": [{"xpath": "//a"}], "required": True}, payloads=[payload], services=services
+    )
+    assert "the payload is not XML" in run.dead_letters[0].message
+
+
+def test_the_next_attempt_asks_only_for_what_is_missing(download: Callable[..., StageRun], server: Server) -> None:
+    """Links that are settled, taken or refused, are not asked again, and a file that broke off is gone on with."""
+    server.routes["/cut"] = resumable(PAPER, breaks=iter([2000, 1000]), media_type=PDF)
+    run = download(server.url("/gone"), server.url("/paper"), server.url("/cut"), retries=2)
+    assert [file.sha256 for file in run.output["files"]] == [DIGEST]
+    assert server.paths == ["/gone", "/paper", "/cut", "/cut", "/cut"]
+    assert [headers.get("range") for _, headers in server.seen[2:]] == [None, "bytes=2000-", "bytes=3000-"]
+
+
+def test_an_item_is_not_remembered_for_another_or_for_long(server: Server, tmp_path: Path) -> None:
+    """What a failed attempt left is for the next attempt at the same item, and for half an hour at most."""
+    server.routes |= {"/cut": resumable(PAPER, breaks=iter([2000] * 4), media_type=PDF), "/gone": answer(status=404)}
+    clock = FakeClock()
+    http, files = HttpService([server.host]), FileArea(tmp_path / "files")
+
+    def payload(ident: str, *paths: str) -> Payload:
+        links = tuple(map(server.url, paths))
+        return Payload(
+            id=ident, format="x", content=b"", links=links, provenance=Provenance(source="s", uri="file:///x")
+        )
+
+    with opened_stage(DownloadStage, services={"http": http, "files": files}, clock=clock) as opened:
+        stage, ctx = opened.stage, opened.ctx
+        first = payload("a", "/gone", "/cut")
+        for wait in (0, 1000, 2000):
+            clock.advance(wait)
+            with pytest.raises(TransientError):
+                stage.process(ctx, first)
+        assert server.paths == ["/gone", "/cut", "/cut", "/gone", "/cut"]
+        assert len(left_over(tmp_path)) == 1
+        assert stage.process(ctx, payload("b")) == []
+        assert left_over(tmp_path) == []
+        with pytest.raises(TransientError):
+            stage.process(ctx, first)
+    assert left_over(tmp_path) == []
+
+
+def test_being_stopped_leaves_nothing(server: Server, tmp_path: Path) -> None:
+    """Ctrl-C in the middle of a file removes what had come."""
+    pieces: list[None] = []
+
+    def stop() -> None:
+        pieces.append(None)
+        if len(pieces) == 2:
+            while not any(path.stat().st_size for path in left_over(tmp_path)):
+                time.sleep(0.005)  # until the first piece is in its file
+            signal.raise_signal(signal.SIGINT)
+
+    server.routes["/cut"] = drips(PAPER, between=stop, pieces=2, media_type=PDF, ETag='"v1"')
+    http, files = HttpService([server.host]), FileArea(tmp_path / "files")
+    payload = Payload(
+        id="a", format="x", content=b"", links=(server.url("/cut"),), provenance=Provenance(source="s", uri="file:///x")
+    )
+    with opened_stage(DownloadStage, services={"http": http, "files": files}) as opened:
+        with pytest.raises(KeyboardInterrupt):
+            opened.stage.process(opened.ctx, payload)
+        assert left_over(tmp_path) == []
+
+
+def test_what_cannot_be_gone_on_with_is_not_kept(server: Server, tmp_path: Path) -> None:
+    """A file that broke off and has nothing that tells its states apart is gone at once."""
+    server.routes["/cut"] = truncated(PAPER, media_type=PDF)
+    services = {"http": HttpService([server.host]), "files": FileArea(tmp_path / "files")}
+    payload = Payload(
+        id="a", format="x", content=b"", links=(server.url("/cut"),), provenance=Provenance(source="s", uri="file:///x")
+    )
+    with opened_stage(DownloadStage, services=services) as opened:
+        with pytest.raises(TransientError, match="RemoteProtocolError"):
+            opened.stage.process(opened.ctx, payload)
+        assert left_over(tmp_path) == []
+
+
+def left_over(tmp_path: Path) -> list[Path]:
+    return list((tmp_path / "files").glob(".*"))
 
 
 @pytest.mark.parametrize("config", [{"media_types": []}, {"max_files_per_item": 0}, {"max_bytes": 0}, {"maximum": 1}])

@@ -353,7 +353,7 @@ def test_services_without_a_stand_in(tmp_path: Path) -> None:
     class Needy(Ask):
         metadata = metadata(needs=("http", "workspace"))
 
-    with pytest.raises(ContractError, match=r"it needs http, workspace: give run_stage\(services=…\), or workspace="):
+    with pytest.raises(ContractError, match=r"it needs workspace: give run_stage\(services=…\), or workspace="):
         run_stage(Needy)
     run_stage(Needy, services={"http": "fake"}, workspace=tmp_path)
     assert Needy.seen.http == "fake"

@@ -13,6 +13,7 @@ import typer
 from medical_kg.cli import INTERRUPTED
 from medical_kg.orchestration.contract.errors import IllegalTransition, MedicalKGError, PluginBroken, RecordNotFound
 from medical_kg.orchestration.contract.model import plainly
+from medical_kg.orchestration.contract.secrets import redacted
 
 if TYPE_CHECKING:
     from medical_kg.cli.state import State
@@ -76,6 +77,10 @@ def facts(error: Exception, code: int, *, verbose: bool = False) -> dict[str, An
 
 
 def _message(error: Exception) -> str:
+    return redacted(_plain_message(error))
+
+
+def _plain_message(error: Exception) -> str:
     if isinstance(error, _PARSER_ERROR):
         return str(error.format_message())  # type: ignore[attr-defined]  # of ClickException
     if isinstance(error, MedicalKGError):
@@ -88,8 +93,8 @@ def _message(error: Exception) -> str:
 
 def _trace(error: Exception) -> str:
     if isinstance(error, PluginBroken) and error.detail:
-        return error.detail
-    return "".join(traceback.format_exception(error)).rstrip()
+        return redacted(error.detail)
+    return redacted("".join(traceback.format_exception(error)).rstrip())
 
 
 def code_of_stage_error(recorded: str) -> int:

@@ -64,7 +64,7 @@ def check_pipelines(
     *,
     json: Json = False,
 ) -> None:
-    """Print everything that is wrong with pipelines; notes and warnings do not fail.
+    """Print everything that is wrong with pipelines; warnings do not fail.
 
     Nothing is run and nothing is written.
     """
@@ -124,7 +124,7 @@ def _plain(problem: Problem) -> dict[str, Any]:
 
 def _tally(problems: tuple[Problem, ...]) -> str:
     severities = [problem.severity for problem in problems]
-    found = [(severities.count(severity), severity) for severity in ("error", "warning", "note")]
+    found = [(severities.count(severity), severity) for severity in ("error", "warning")]
     listed = ", ".join(plural(count, severity) for count, severity in found if count)
     return f" ({listed})" if listed else ""
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from medical_kg.cli.output import counts, plural, seconds
+from medical_kg.cli.output import counts, moment, plural, seconds
 from medical_kg.cli.totals import Totals
 from medical_kg.orchestration.telemetry.events import (
     BatchSettled,
     BatchStarted,
     CallOverran,
     CallRetried,
+    CircuitChanged,
     Event,
     Events,
     InputPulled,
@@ -23,6 +24,7 @@ from medical_kg.orchestration.telemetry.events import (
     StageEvent,
     StageFailed,
     StagePaused,
+    StagePutOff,
     StageReused,
     StageStarted,
     log_event,
@@ -56,6 +58,9 @@ def shown(state: State) -> Iterator[Events]:
         yield events
 
 
+CIRCUIT = {"opened": "open", "half-open": "half-open: one attempt tries it", "closed": "closed again"}
+
+
 def line_of(event: Event) -> str | None:
     """Return what to say of an event without its batch, or None when it is not worth a line."""
     said: str | None = None
@@ -66,6 +71,11 @@ def line_of(event: Event) -> str | None:
             said = f"{event.stage} reused: its stored result still fits"
         case StagePaused():
             said = f"{event.stage} waits for {event.condition}"
+        case StagePutOff():
+            said = f"{event.stage} is put off until {moment(event.until)}: {event.reason}"
+        case CircuitChanged():
+            where = f"host {event.host}" if event.host else "its calls"
+            said = f"{event.stage}: the circuit breaker of {where} (policy {event.policy}) is {CIRCUIT[event.change]}"
         case StageFailed():
             said = f"{event.stage} failed"  # the error is told once, at the end
         case CallRetried():

@@ -8,12 +8,12 @@ from medical_kg.cli import errors
 from medical_kg.cli.output import counts, moment, plural, seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from medical_kg.cli.state import State
     from medical_kg.orchestration.api import Report
     from medical_kg.orchestration.contract import Clause
-    from medical_kg.orchestration.ledger.contract import HistoryEntry, StageRecord, Submission, Wait
+    from medical_kg.orchestration.ledger.contract import Calls, HistoryEntry, StageRecord, Submission, Wait
     from medical_kg.orchestration.ledger.sweeps import Sweep
 
 COLUMNS = ("stage", "type", "status", "counts", "dead letters", "retries", "seconds")
@@ -45,11 +45,22 @@ def finish(state: State, report: Report, *, strict: bool) -> int:
     state.print()
     submission = report.submission
     state.print(f"submission {submission.id} {submission.status}, {plural(len(report.batches), 'batch')}")
-    for line in told_sweep(report.sweep):
+    for line in (*told_since(report.submission.input), *told_sweep(report.sweep), *told_calls(report)):
         state.print(line)
     for line in (*told_errors(state, report), *next_steps(state, report)):
         state.note(line)
     return code
+
+
+def told_since(given: Mapping[str, Any]) -> list[str]:
+    """Return what a submission with ``--since`` asked for, in words; nothing of another."""
+    if "since" not in given:
+        return []
+    if (begin := given.get("updated_since")) is None:
+        return ["no earlier reading of this input by this pipeline has ended, so everything was asked for"]
+    return [
+        f"asked for what was updated since {begin}; what is gone from the source is noticed by a run without --since"
+    ]
 
 
 def told_sweep(sweep: Sweep | None) -> list[str]:
@@ -78,6 +89,37 @@ def show_stages(state: State, report: Report) -> None:
         for total in report.stages
     ]
     state.print_table(COLUMNS, rows, right=COLUMNS[4:])
+
+
+def told_calls(report: Report) -> list[str]:
+    """Return what the calls of each stage came to where they waited, were refused or the stage was put off."""
+    return [
+        f"{total.stage}: {_told_calls(total.calls)}"
+        for total in report.stages
+        if total.calls.waits or total.calls.refused or total.calls.put_offs
+    ]
+
+
+def _told_calls(calls: Calls) -> str:
+    waited = (
+        f"{calls.waits:,} of them waited for their turn ({seconds(calls.waited)} s together)" if calls.waits else ""
+    )
+    refused = f"{calls.refused:,} more not made as the host was to be left alone" if calls.refused else ""
+    put_offs = f"put off {plural(calls.put_offs, 'time')}" if calls.put_offs else ""
+    return ", ".join(filter(None, (plural(calls.attempts, "attempt"), waited, refused, put_offs)))
+
+
+def told_circuits(state: State, report: Report) -> list[str]:
+    """Return the circuit breakers that calls of a submission opened and that are not closed yet."""
+    ledger, now = state.place.ledger, state.place.clock.now()
+    told = (entry.detail for entry in ledger.history(report.submission.id) if entry.event.startswith("circuit "))
+    lines = []
+    for policy, host in sorted({(detail["policy"], detail["host"]) for detail in told}):
+        found = ledger.host(policy, host)
+        if found.open_until is not None:
+            what = f"the circuit breaker of {host or 'calls without a host'} (policy {policy})"
+            lines.append(f"{what} is {found.breaker(now)}, tried again from {moment(found.open_until)}")
+    return lines
 
 
 def told_errors(state: State, report: Report) -> list[str]:
@@ -114,12 +156,18 @@ def next_steps(state: State, report: Report) -> list[str]:
     steps += started(state, submission)
     for wait in waits(state, report):
         steps += _wait_steps(state, report, wait)
+    for record in records(state, report):
+        if record.status == "postponed" and record.calls:
+            until = moment(record.calls.again_at)
+            steps.append(f"stage {record.stage} of batch {record.batch_id} is put off until {until}: {record.error}")
+    steps += told_circuits(state, report)
     for batch in report.batches:
         if batch.status == "running":
             steps.append(f"batch {batch.id} is held by {batch.lease_owner} until {moment(batch.lease_until)}")
     steps += _origin(state, submission)
     if submission.status not in ("completed", "cancelled"):
-        told = "then go on with" if submission.status == "waiting" else "when the cause is gone, go on with"
+        put_off = any(total.status == "postponed" for total in report.stages)
+        told = "then go on with" if submission.status == "waiting" or put_off else "when the cause is gone, go on with"
         steps.append(f"{told}: {state.command('submissions', 'resume', submission.id)}")
     return steps
 
@@ -239,6 +287,7 @@ def plain(state: State, report: Report) -> dict[str, Any]:
                 "dead_letters": total.dead_letters,
                 "retries": total.retries,
                 "seconds": total.duration,
+                "calls": total.calls.model_dump(mode="json"),
             }
             for total in report.stages
         ],

@@ -65,6 +65,12 @@ def run_pipeline(  # noqa: PLR0913  # one argument per option
         str | None,
         typer.Option(metavar="N|N%", help="Remove at most so many records that are gone from the input; else none."),
     ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="last|TIME", help="Ask only for what was updated since the last reading, or a day or time."
+        ),
+    ] = None,
     engine: EngineChoice = "dagster",
     workers: Workers = 1,
     tenant: Annotated[str, typer.Option(help="Whose submission it is.")] = "default",
@@ -78,7 +84,7 @@ def run_pipeline(  # noqa: PLR0913  # one argument per option
         show_plan(state, load(state, pipeline, overrides))
         return
     asked = {"input": input, "limit": limit, "overrides": overrides, "tenant": tenant}
-    asked |= {"full_refresh": full_refresh, "max_removed": max_removed}
+    asked |= {"full_refresh": full_refresh, "max_removed": max_removed, "since": since}
     report = submit(state, pipeline, engine=engine, workers=workers, **asked)
     from medical_kg.cli.report import finish
 

@@ -62,7 +62,16 @@ def _given(asked: Mapping[str, Any]) -> str:
 @app.command("show", epilog=examples("medical-kg submissions show s5a90", "medical-kg submissions show s5a90 --json"))
 def show_submission(ctx: typer.Context, ident: Ident, *, json: Json = False) -> None:
     """Show how a submission stands: counts per stage, batches, waits, retries and where its stages come from."""
-    from medical_kg.cli.report import next_steps, plain, records, show_stages, told_errors, told_sweep
+    from medical_kg.cli.report import (
+        next_steps,
+        plain,
+        records,
+        show_stages,
+        told_calls,
+        told_errors,
+        told_since,
+        told_sweep,
+    )
     from medical_kg.orchestration import api
 
     state = state_of(ctx, json=json)
@@ -73,9 +82,11 @@ def show_submission(ctx: typer.Context, ident: Ident, *, json: Json = False) -> 
         state.print_json({**plain(state, report), "results": stages, "provenance": _provenance(found)})
         return
     _show_head(state, report)
-    for line in told_sweep(report.sweep):
+    for line in (*told_since(report.submission.input), *told_sweep(report.sweep)):
         state.print(line)
     show_stages(state, report)
+    for line in told_calls(report):
+        state.print(line)
     state.print()
     state.print_table(BATCHES, (_batch_row(batch, found) for batch in report.batches), right=("retries",))
     state.print()

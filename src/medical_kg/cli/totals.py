@@ -17,18 +17,23 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Total:
-    """One submission: batches opened and done, records pulled (None: not known yet), dead letters."""
+    """One submission: batches opened and done, records pulled (None: not known yet), dead letters.
+
+    ``of`` is how many records the source says there are.
+    """
 
     opened: int
     done: int
     letters: int
     records: int | None = None
+    of: int | None = None
 
     def __str__(self) -> str:
         """Return it in words."""
         read = "" if self.records is None else plural(self.records, "record") + " read"
+        there = "" if self.of is None else f"{self.of:,} in the source"
         letters = plural(self.letters, "dead letter") if self.letters else ""
-        return ", ".join(filter(None, (f"{self.done:,} of {plural(self.opened, 'batch')} done", read, letters)))
+        return ", ".join(filter(None, (f"{self.done:,} of {plural(self.opened, 'batch')} done", read, there, letters)))
 
 
 class Totals:
@@ -52,6 +57,7 @@ class Totals:
         if total is None:
             return
         if isinstance(event, InputPulled):
+            total.of = event.total
             total.records = event.records + (self._pulled_before(event) if total.records is None else total.records)
         if isinstance(event, StageCompleted):
             total.letters += event.dead_letters

@@ -172,8 +172,11 @@ def _submissions(state: State) -> dict[str, int]:
 
 
 def without_password(url: str) -> str:
-    """Return a database URL with its password hidden."""
-    return re.sub(r"(://[^/@:]*):[^/]*@", r"\1:***@", url)
+    """Return a database URL with its password hidden, and without its options, where one may stand too."""
+    if "://" not in url:
+        return "not a database URL"
+    # To the last @: a password may hold any of the characters that end it, though it should not.
+    return re.sub(r"(://[^/@:]*):.*@", r"\1:***@", url).partition("?")[0]
 
 
 def _shown(value: Any) -> str:

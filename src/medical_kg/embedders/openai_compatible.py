@@ -1,8 +1,8 @@
 """Vectors from an endpoint that speaks OpenAI's ``POST /embeddings``: a hosted service, or a server of your own.
 
 What is sent and answered is that of the API reference (``input``, ``model``; ``data[].index``, ``data[].embedding``), which
-vLLM, llama.cpp, Ollama, LocalAI and text-embeddings-inference speak too. The host must be allowed by the operator, under
-``[http] allow_hosts`` in medical_kg.toml. The key is read from the environment when it is needed, and goes nowhere else.
+vLLM, llama.cpp, Ollama, LocalAI and text-embeddings-inference speak too. A host that is not public must be allowed by the
+operator, under ``[http] allow_hosts`` in medical_kg.toml. The key is read from the environment when it is needed, and goes nowhere else.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from medical_kg.documents.records import EmbedderIdentity
 from medical_kg.embedders.contract import Embedder, Options
 from medical_kg.embedders.tokens import TokenizerFile
 from medical_kg.orchestration.contract.errors import UsageError
+from medical_kg.orchestration.contract.secrets import conceal, redacted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +38,8 @@ OK = 200
 BYTES_PER_NUMBER = 32
 """The most that a number takes in an answer."""
 HEAD_BYTES = 65_536
+BROKEN = (ValueError, KeyError, TypeError, RecursionError, OverflowError)
+"""What looking into an answer raises that is not one of OpenAI's API."""
 
 
 class OpenAICompatibleOptions(Options):
@@ -186,20 +189,21 @@ class OpenAICompatibleEmbedder(Embedder):
         try:
             error = json.loads(answer)["error"]
             said = str(error["message"] if isinstance(error, dict) else error)
-        except (ValueError, KeyError, TypeError):
+        except BROKEN:
             return ""
-        if key := self._key():
-            said = said.replace(key, "***")
+        said = redacted(said)
         return f": {' '.join(said.split())[:300]}"
 
     def _key(self) -> str:
-        return os.environ.get(self.options.api_key_env or "", "").strip()
+        key = os.environ.get(self.options.api_key_env or "", "").strip()
+        conceal(key)
+        return key
 
     def _vectors(self, answer: bytes, count: int) -> np.ndarray[Any, Any]:
         try:
             found = {int(one["index"]): one["embedding"] for one in json.loads(answer)["data"]}
             vectors = np.array([found[at] for at in range(count)], dtype=np.float32)
-        except (ValueError, KeyError, TypeError) as error:
+        except BROKEN as error:
             raise UsageError(
                 f"{self._shown} gives no embeddings as OpenAI's API has them ({type(error).__name__}: {error})"
             ) from None

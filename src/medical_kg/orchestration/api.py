@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import date
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medical_kg.orchestration.contract import Attachment, Signal
 from medical_kg.orchestration.crew import Dispatcher, EngineName, hire, make_engine
-from medical_kg.orchestration.ledger.contract import UNFINISHED, Batch, StageRecord, Submission
+from medical_kg.orchestration.ledger.contract import UNFINISHED, Batch, Calls, StageRecord, Submission
 from medical_kg.orchestration.ledger.sweeps import Sweep
 from medical_kg.orchestration.recovery import open_replays, reopen, wake_edited
 from medical_kg.orchestration.runner import drain, plan_to_run
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StageTotals:
-    """One stage over all batches of a submission: counts summed, dead letters left, the worst status, seconds spent."""
+    """One stage over all batches of a submission: counts summed, dead letters left, the worst status, seconds spent.
+
+    ``calls`` are what its calls came to.
+    """
 
     stage: str
     stage_type: str
@@ -35,6 +39,7 @@ class StageTotals:
     dead_letters: int
     retries: int
     duration: float
+    calls: Calls = field(default_factory=Calls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,7 @@ def submit(  # noqa: PLR0913  # one argument per choice
     overrides: Mapping[str, Any] | None = None,
     full_refresh: bool = False,
     max_removed: int | str | None = None,
+    since: str | date | None = None,
     tenant: str = "default",
     engine: EngineName = "dagster",
     events: Events | None = None,
@@ -92,8 +98,8 @@ def submit(  # noqa: PLR0913  # one argument per choice
 ) -> Report:
     """Run a pipeline over an input until nothing is left that can be done now, and report how it stands.
 
-    An unfinished submission of the same tenant, pipeline, input and overrides is resumed, its failed batches too. Of an
-    input that was finished before, only what is new or changed is processed, and what is gone from it is removed.
+    An unfinished submission of the same tenant, pipeline, input and overrides is resumed, its failed batches too. Of one
+    that was finished, only what is new or changed is processed, and what is gone from the input is removed.
 
     Args:
         workspace: where everything is kept.
@@ -103,16 +109,15 @@ def submit(  # noqa: PLR0913  # one argument per choice
         overrides: config changes, ``"stage.field"`` to value.
         full_refresh: process unchanged records as well.
         max_removed: how many records may be removed at once, in place of the pipeline's ``max_removed_items``.
+        since: ask only for what was updated since: a day or time, or ``last`` for the last reading that ended.
         tenant: whose submission it is.
         engine: ``dagster`` (its history is in Dagster's UI) or ``plain``.
         events: told what happens.
-        workers: run so many batches at a time, each in a process of its own; 1 runs them in this process. The processes
-            open the workspace anew, from its folder and settings.
+        workers: run so many batches at a time, each in a process that opens the workspace anew; 1: in this one.
 
     Raises:
-        PipelineNotFound: no pipeline has this name.
-        PipelineInvalid: the file has problems; nothing was changed.
-        InputError: the input is an empty text, or ``max_removed`` neither a number nor a percentage.
+        PipelineNotFound, PipelineInvalid: no pipeline has this name, or its file has problems; nothing was changed.
+        InputError: the input is an empty text, ``max_removed`` no number or percentage, or ``since`` no time.
     """
     submission = open_submission(
         workspace,
@@ -122,6 +127,7 @@ def submit(  # noqa: PLR0913  # one argument per choice
         overrides=overrides,
         full_refresh=full_refresh,
         max_removed=max_removed,
+        since=since,
         tenant=tenant,
     )
     return resume(workspace, submission.id, engine=engine, events=events, workers=workers)
@@ -283,7 +289,7 @@ def report(workspace: Workspace, submission_id: str) -> Report:
         f"{record.stage} ({record.batch_id}): {record.error}"
         for found in results
         for record in found.values()
-        if record.error
+        if record.status == "failed"
     )
     sweeps = [record.sweep for found in results for record in found.values() if record.sweep]
     return Report(submission, batches, totals, errors, _swept(sweeps) if sweeps else None)
@@ -297,6 +303,7 @@ def _swept(found: Sequence[Sweep]) -> Sweep:
         withheld=sum(one.withheld for one in found),
         reason="; ".join(one.reason for one in found if one.reason),
         pages=sum(one.pages for one in found),
+        total=found[-1].total,
     )
 
 
@@ -309,9 +316,10 @@ def _total(records: Sequence[StageRecord], dead_letters: int) -> StageTotals:
     return StageTotals(
         stage=records[0].stage,
         stage_type=records[0].stage_type,
-        status=next(status for status in ("failed", "waiting", "completed") if status in statuses),
+        status=next(status for status in ("failed", "postponed", "waiting", "completed") if status in statuses),
         counts=counts,
         dead_letters=dead_letters,
         retries=sum(record.retries for record in records),
+        calls=Calls.total(record.calls for record in records if record.calls),
         duration=sum(record.duration for record in records),
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
 import stat
 import tempfile
-from contextlib import contextmanager
+import weakref
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote, urlsplit
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 SUFFIX = re.compile(r"(?:\.[a-z0-9]{1,16}){0,2}")
+UNFINISHED = ".incoming-"
 STORED = re.compile(rf"file-area:([0-9a-f]{{64}})({SUFFIX.pattern})")
 
 
@@ -38,22 +41,40 @@ class FileArea:
         """Keep the folders; nothing is made before the first ``put``."""
         self.folder = root
         self._allow_roots = tuple(allow_roots)
+        self._swept = False
 
     def put(self, chunks: Iterable[bytes], *, suffix: str = "") -> StoredFile:
         """Store the bytes under the name of their content; a break in the middle leaves nothing behind.
 
-        Equal content gives an equal uri, and replaces what stood there.
+        Equal content gives an equal uri, and replaces what stood there. Errors of ``chunks`` itself pass through.
 
         Raises:
             StorageError: the file could not be written (the disk is full, the folder is not writable), or the suffix is
                 not like ``.pdf``.
         """
-        if not SUFFIX.fullmatch(suffix):
-            raise StorageError(f"a stored file cannot have the suffix {suffix!r}; give one like '.pdf' or '.tar.gz'")
-        with self._incoming() as (descriptor, incoming):
-            sha256, size = self._write(descriptor, chunks)
-            self._move(incoming, self._path(sha256, suffix))
-        return StoredFile(uri=f"file-area:{sha256}{suffix}", sha256=sha256, size=size)
+        _check_suffix(suffix)
+        incoming = self.begin()
+        try:
+            for chunk in chunks:
+                incoming.write(chunk)
+            return incoming.keep(suffix=suffix)
+        finally:
+            incoming.discard()
+
+    def begin(self) -> Incoming:
+        """Begin a file that is written in pieces, over a while; it is gone unless it is kept.
+
+        What killed processes left unfinished in the area is swept away first.
+
+        Raises:
+            StorageError: the file could not be made.
+        """
+        with self._storing():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if not self._swept:
+                self._swept = True
+                _sweep(self.folder)
+            return Incoming(*_new_file(self.folder), self)
 
     def open(self, uri: str) -> BinaryIO:
         """Open a stored file, or a ``file://`` uri below an allowed folder, for reading.
@@ -93,36 +114,11 @@ class FileArea:
     def _path(self, sha256: str, suffix: str) -> Path:
         return self.folder / sha256[:2] / f"{sha256}{suffix}"
 
-    @contextmanager
-    def _incoming(self) -> Iterator[tuple[int, Path]]:
-        """Open a file in the same file system as its later place; it is gone afterwards unless it was moved."""
-        with self._storing():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            descriptor, name = tempfile.mkstemp(dir=self.folder, prefix=".incoming-")
-        try:
-            yield descriptor, Path(name)
-        finally:
-            os.close(descriptor)
-            Path(name).unlink(missing_ok=True)
-
-    def _write(self, descriptor: int, chunks: Iterable[bytes]) -> tuple[str, int]:
-        """Write the chunks to the disk; returns their digest and size. Errors of ``chunks`` itself pass through."""
-        digest, size = hashlib.sha256(), 0
-        for chunk in chunks:
-            digest.update(chunk)
-            size += len(chunk)
-            with self._storing():
-                _write_all(descriptor, chunk)
-        with self._storing():
-            os.fsync(descriptor)
-        return digest.hexdigest(), size
-
     def _move(self, incoming: Path, target: Path) -> None:
-        with self._storing():
-            target.parent.mkdir(exist_ok=True)
-            with storing(target.parent):
-                incoming.replace(target)
-            _sync_folder(target.parent)
+        target.parent.mkdir(exist_ok=True)
+        with storing(target.parent):
+            incoming.replace(target)
+        _sync_folder(target.parent)
 
     @contextmanager
     def _storing(self) -> Iterator[None]:
@@ -131,6 +127,88 @@ class FileArea:
         except OSError as error:
             what = error.strerror or str(error)
             raise StorageError(f"cannot write below {self.folder}: {what}; nothing was kept") from error
+
+
+class Incoming:
+    """A file of the area that is being written: kept under the name of its content at the end, or gone.
+
+    Nobody else sees it. It is locked, so that who sweeps leaves it alone, and goes with its process.
+
+    Args:
+        descriptor: the open file.
+        path: where it lies, in the same file system as its later place.
+        area: the area.
+    """
+
+    def __init__(self, descriptor: int, path: Path, area: FileArea) -> None:
+        """Begin with nothing."""
+        self.size = 0
+        self._descriptor, self._path, self._area = descriptor, path, area
+        self._digest = hashlib.sha256()
+        self._discard = weakref.finalize(self, _remove, descriptor, path)
+
+    def discard(self) -> None:
+        """Give it up; after it was kept this does nothing."""
+        self._discard()
+
+    def write(self, chunk: bytes) -> None:
+        """Write more of it.
+
+        Raises:
+            StorageError: it could not be written.
+        """
+        self._digest.update(chunk)
+        self.size += len(chunk)
+        with self._area._storing():  # noqa: SLF001  # a part of the area
+            _write_all(self._descriptor, chunk)
+
+    def keep(self, *, suffix: str = "") -> StoredFile:
+        """Make it one of the area's files: on the disk, whole, under the name of its content.
+
+        Raises:
+            StorageError: it could not be written, or the suffix is not like ``.pdf``.
+        """
+        _check_suffix(suffix)
+        sha256 = self._digest.hexdigest()
+        area = self._area
+        with area._storing():  # noqa: SLF001  # a part of the area
+            os.fsync(self._descriptor)
+            area._move(self._path, area._path(sha256, suffix))  # noqa: SLF001  # as above
+        self.discard()
+        return StoredFile(uri=f"file-area:{sha256}{suffix}", sha256=sha256, size=self.size)
+
+
+def _check_suffix(suffix: str) -> None:
+    if not SUFFIX.fullmatch(suffix):
+        raise StorageError(f"a stored file cannot have the suffix {suffix!r}; give one like '.pdf' or '.tar.gz'")
+
+
+def _new_file(folder: Path) -> tuple[int, Path]:
+    """Make a file and lock it; one that was swept away in between is made again."""
+    while True:
+        descriptor, name = tempfile.mkstemp(dir=folder, prefix=UNFINISHED)
+        with suppress(OSError):  # some network file systems lock nothing; there nothing is swept either
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor, Path(name)
+        os.close(descriptor)
+
+
+def _remove(descriptor: int, path: Path) -> None:
+    path.unlink(missing_ok=True)
+    os.close(descriptor)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the unfinished files that nobody is writing: their lock went with their process."""
+    for path in folder.glob(f"{UNFINISHED}*"):
+        with suppress(OSError):
+            descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+            finally:
+                os.close(descriptor)
 
 
 def _write_all(descriptor: int, chunk: bytes) -> None:

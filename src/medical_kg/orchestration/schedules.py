@@ -49,7 +49,8 @@ def open_scheduled(workspace: Workspace, path: Path, at: datetime) -> Submission
     moment = at.astimezone(UTC).isoformat()
     actor, ident = f"schedule of {moment}", ident_of([str(path.absolute()), moment])
     asked = _input(plan.schedule.input, path)
-    submission = open_submission(workspace, str(path), input=asked, actor=actor, ident=ident, text=text)
+    since = plan.schedule.since
+    submission = open_submission(workspace, str(path), input=asked, since=since, actor=actor, ident=ident, text=text)
     if submission.status == "failed" and submission.id != ident:
         reopen_failed(workspace, submission.id, actor)
     return submission

@@ -6,10 +6,13 @@ import getpass
 import os
 import socket
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medical_kg.orchestration.contract.errors import InputError
+from medical_kg.orchestration.contract.urls import secret_in
+from medical_kg.orchestration.incremental import since_options
 from medical_kg.orchestration.ledger.contract import NewSubmission
 from medical_kg.orchestration.lock import check_plan
 from medical_kg.orchestration.pipeline.spec import is_count_or_percent
@@ -31,6 +34,7 @@ def open_submission(  # noqa: PLR0913  # what is asked for, and who asks
     overrides: Mapping[str, Any] | None = None,
     full_refresh: bool = False,
     max_removed: int | str | None = None,
+    since: str | date | None = None,
     tenant: str = "default",
     actor: str | None = None,
     ident: str | None = None,
@@ -48,6 +52,8 @@ def open_submission(  # noqa: PLR0913  # what is asked for, and who asks
     provide(workspace, tenant)
     options = {"limit": limit, "full_refresh": full_refresh or None, "max_removed": max_removed}
     asked = ({} if origin is None else origin.as_input()) | _asked(input, options)
+    if since is not None:
+        asked |= since_options(workspace, plan, tenant, asked, since)
     new = NewSubmission(
         tenant=tenant,
         pipeline=plan.name,
@@ -72,6 +78,9 @@ def _asked(given: str | Path | None, options: Mapping[str, Any]) -> dict[str, An
     if given is not None:
         if not str(given).strip():
             raise InputError("the input is an empty text, e.g. from a variable that is not set; name a folder or file")
+        if held := secret_in(str(given)):
+            what = f"the input, an address, holds {held}, which the ledger would keep"
+            raise InputError(f"{what}; leave it out and give it by the source's options, such as api_key_env")
         asked["input"] = str(given) if "://" in str(given) else str(Path(given).absolute())
     asked |= {name: value for name, value in options.items() if value is not None}
     if "max_removed" in asked:

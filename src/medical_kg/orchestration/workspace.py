@@ -20,14 +20,16 @@ from medical_kg.orchestration.contract import SystemClock
 from medical_kg.orchestration.contract.errors import SettingsError, StorageError, near
 from medical_kg.orchestration.contract.model import Model, plainly
 from medical_kg.orchestration.discovery import SETTINGS_FILE
+from medical_kg.orchestration.fetching.settings import HttpSettings
 from medical_kg.orchestration.isolation import Environment, Environments
 from medical_kg.orchestration.registry import Installation, PluginSettings
 from medical_kg.orchestration.tenants import existing, sqlite_in, view_of
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.checkpoints import CheckpointStore
-    from medical_kg.orchestration.contract import Clock, Files, Http, WorkspaceView
+    from medical_kg.orchestration.contract import Clock, Files, WorkspaceView
     from medical_kg.orchestration.execution import BatchRun
+    from medical_kg.orchestration.fetching import HttpService
     from medical_kg.orchestration.ledger.contract import Ledger
     from medical_kg.orchestration.pipeline.plan import PlannedStage
 
@@ -51,13 +53,6 @@ class StorageSettings(Model):
     pipelines: tuple[Path, ...] = ()
     lease_seconds: Seconds = LEASE_SECONDS
     launch_grace_seconds: Seconds = LEASE_SECONDS
-
-
-class HttpSettings(Model):
-    """Table ``[http]``: the hosts (``name`` or ``name:port``) and local folders that stages may fetch from."""
-
-    allow_hosts: tuple[str, ...] = ()
-    allow_roots: tuple[Path, ...] = ()
 
 
 class PruneSettings(Model):
@@ -224,11 +219,21 @@ class Workspace:
         return FileArea(self.root / "files", allow_roots=self._roots())
 
     @cached_property
-    def http(self) -> Http:
+    def http(self) -> HttpService:
         """Fetching from what the settings allow."""
+        from medical_kg.orchestration.fetching import user_agent
         from medical_kg.orchestration.services import HttpService
 
-        return HttpService(allow_hosts=self._settings.http.allow_hosts, allow_roots=self._roots())
+        settings = self._settings.http
+        return HttpService(
+            settings.allow_hosts,
+            self._roots(),
+            public=settings.allow_public,
+            trust_environment=settings.trust_environment,
+            user_agent=user_agent(settings.contact),
+            limits=settings.limits,
+            clock=self.clock,
+        )
 
     def services(self, run: BatchRun, planned: PlannedStage) -> Mapping[str, Any]:
         """Return the services that a stage's metadata asks for."""
@@ -254,8 +259,10 @@ class Workspace:
         return existing(self, tenant) if known else view_of(self, tenant)
 
     def close(self) -> None:
-        """Let go of the ledger's database and of idle workers."""
+        """Let go of connections, of the ledger's database and of idle workers."""
         self.environments.close()
+        if "http" in self.__dict__:
+            self.http.close()
         if self._ledger is not None:
             self._ledger.close()
             self._ledger = None

@@ -31,7 +31,7 @@ class IngestStage(Stage[IngestConfig]):
         writes=(PAYLOADS,),
         mode="stream",
         config_model=IngestConfig,
-        needs=("plugins",),
+        needs=("http", "plugins"),
     )
 
     def open(self, ctx: StageContext) -> None:

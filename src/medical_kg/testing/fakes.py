@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from medical_kg.orchestration.contract import Attachment, Condition, Signal, StoredFile
+from medical_kg.orchestration.contract import Attachment, Condition, Signal, StoredFile, UnfinishedFile
 from medical_kg.orchestration.contract.errors import StorageError
 
 
@@ -97,17 +97,42 @@ class FakeFiles:
 
     def put(self, chunks: Iterable[bytes], *, suffix: str = "") -> StoredFile:
         """Keep the bytes; a break in the middle keeps nothing."""
-        data = b"".join(chunks)
-        digest = hashlib.sha256(data).hexdigest()
-        uri = f"fake:{digest}{suffix}"
-        self.stored[uri] = data
-        return StoredFile(uri=uri, sha256=digest, size=len(data))
+        unfinished = self.begin()
+        for chunk in chunks:
+            unfinished.write(chunk)
+        return unfinished.keep(suffix=suffix)
+
+    def begin(self) -> UnfinishedFile:
+        """Begin a file; it is in ``stored`` once it is kept."""
+        return _FakeUnfinished(self.stored)
 
     def open(self, uri: str) -> BinaryIO:
         """Open what was kept."""
         if uri not in self.stored:
             raise StorageError(f"no file {uri!r} was stored")
         return io.BytesIO(self.stored[uri])
+
+
+@dataclass
+class _FakeUnfinished:
+    stored: dict[str, bytes]
+    data: bytes = b""
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    def write(self, chunk: bytes, /) -> None:
+        self.data += chunk
+
+    def keep(self, *, suffix: str = "") -> StoredFile:
+        digest = hashlib.sha256(self.data).hexdigest()
+        uri = f"fake:{digest}{suffix}"
+        self.stored[uri] = self.data
+        return StoredFile(uri=uri, sha256=digest, size=len(self.data))
+
+    def discard(self) -> None:
+        self.data = b""
 
 
 @dataclass

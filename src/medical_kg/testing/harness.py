@@ -5,7 +5,6 @@ The stage is configured, called, guarded, isolated, handled, checked and counted
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -20,10 +19,14 @@ from medical_kg.orchestration.contract import (
     Waiting,
 )
 from medical_kg.orchestration.contract.errors import ContractError
-from medical_kg.orchestration.execution.calling import Called, Failure, call, count, pull
+from medical_kg.orchestration.contract.logs import stage_logger
+from medical_kg.orchestration.contract.turns import Turns, in_turn
+from medical_kg.orchestration.execution.calling import Called, call, count, pull
+from medical_kg.orchestration.execution.failing import Failure
 from medical_kg.orchestration.registry import Installation
-from medical_kg.orchestration.resilience import Guard, Policy
+from medical_kg.orchestration.resilience import Guard, HostTurns, MemoryHosts, Policy
 from medical_kg.testing.fakes import FakeClock, FakeFiles, FakeSignals, FakeWorkspace
+from medical_kg.testing.http import FakeHttp
 from medical_kg.testing.state import StateView
 
 
@@ -83,6 +86,8 @@ class OpenStage:
 
     def _result(self, called: Called) -> StageRun:
         metadata = self.stage.metadata
+        # There is no later here.
+        called.fail_put_off()
         output = StateView(f"stage type {metadata.stage_type!r}", metadata.writes, called.output)
         counts = {} if called.waiting else count(metadata, called.output)
         found = StageRun(output, counts, tuple(called.failures), tuple(self._retries), called.waiting, called.cursor)
@@ -106,12 +111,31 @@ def opened_stage(
     ctx = _context(metadata, name, completed, asked)
     stage = stage_type(completed)
     retries: list[BaseException] = []
-    guard = Guard(asked.policy, ctx, lambda _attempt, _delay, error: retries.append(error), lambda: 0.5)
-    guard(stage.open, ctx)
+    opening = Guard(asked.policy, ctx, lambda _attempt, _delay, error: retries.append(error), lambda: 0.5)
+    opening(stage.open, ctx)
+    guard = Guard(
+        asked.policy,
+        ctx,
+        lambda _attempt, _delay, error: retries.append(error),
+        lambda: 0.5,
+        _turns(ctx, asked.policy),
+    )
     try:
         yield OpenStage(stage, ctx, guard, retries)
     finally:
         stage.close()
+
+
+def _turns(ctx: StageContext, policy: Policy) -> Turns | None:
+    """Put the service ``http`` under the policy, as the engine does, with a state that ends with this stage."""
+    if not policy.takes_turns:
+        return None
+    turns = HostTurns("test", policy, MemoryHosts(), ctx.clock)
+    turns.on_wait = ctx.extend_call
+    services = dict(ctx.services)
+    guarded = in_turn(services, turns)
+    ctx.services = services
+    return guarded
 
 
 def run_stage(stage_type: type[Stage[Any]], config: Mapping[str, Any] | None = None, /, **keywords: Any) -> StageRun:
@@ -154,7 +178,12 @@ def _reads(metadata: StageMetadata, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _context(metadata: StageMetadata, name: str, config: Any, asked: _Asked) -> StageContext:
-    services: dict[str, Any] = {"signals": FakeSignals(), "files": FakeFiles(), "plugins": Installation()}
+    services: dict[str, Any] = {
+        "files": FakeFiles(),
+        "http": FakeHttp(),
+        "plugins": Installation(),
+        "signals": FakeSignals(),
+    }
     if asked.workspace is not None:
         services["workspace"] = FakeWorkspace(asked.workspace)
     services |= asked.services
@@ -169,7 +198,7 @@ def _context(metadata: StageMetadata, name: str, config: Any, asked: _Asked) -> 
         tenant="test",
         sequence=asked.sequence,
         config=config,
-        logger=logging.LoggerAdapter(logging.getLogger(f"medical_kg.stage.{metadata.stage_type}"), {}),
+        logger=stage_logger(metadata.stage_type, {}),
         input=asked.input,
         conditions=asked.conditions,
         services={need: services[need] for need in metadata.needs},

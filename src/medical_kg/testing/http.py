@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -96,7 +96,11 @@ class FakeHttp:
         known = next((one for one in self._answers if httpx2.URL(one) == request.url), url)
         given = {name: value for name, value in self._asked.items() if name.lower() in request.headers}
         answer = self._next(known, given, request.content)
-        return httpx2.Response(answer.status, headers=dict(answer.headers), content=_body(answer))
+        body = _body(answer)
+        told = httpx2.Headers(dict(answer.headers))
+        if "transfer-encoding" not in told:
+            told.setdefault("Content-Length", str(len(body)))
+        return httpx2.Response(answer.status, headers=told, stream=_unread(body))
 
     def _next(self, url: str, headers: Mapping[str, str], body: bytes = b"") -> Answer:
         self.requests.append(Request(url, headers, body))
@@ -116,11 +120,21 @@ class _OverMemory(HttpService):
         super().__init__(allow_hosts)
         self._respond = respond
 
-    @cached_property
-    def _client(self) -> httpx2.Client:
+    def _transport(self) -> httpx2.BaseTransport:
         import httpx2
 
-        return httpx2.Client(transport=httpx2.MockTransport(self._respond), trust_env=False, follow_redirects=False)
+        return httpx2.MockTransport(self._respond)
+
+
+def _unread(body: bytes) -> httpx2.SyncByteStream:
+    """Return a body that is still to be read, as from a network; the client unpacks one that is there at once."""
+    import httpx2
+
+    class Unread(httpx2.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            yield body
+
+    return Unread()
 
 
 def _in_turn(answer: Canned | Sequence[Canned]) -> list[Canned]:

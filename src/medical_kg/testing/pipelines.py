@@ -76,7 +76,7 @@ def run_pipeline(  # noqa: PLR0913  # each is one thing a test may say
         text = _with_state(text, state, installation)
     result = check(text, installation.stages, installation, policies or {}, file="<pipeline>")
     if result.plan is None:
-        raise PipelineInvalid("<pipeline>", [one for one in result.problems if one.severity != "note"])
+        raise PipelineInvalid("<pipeline>", result.problems)
     asked = {"input": input} if isinstance(input, str) else dict(input or {})
     run = PipelineRun(result.plan, asked, installation, dict(services or {}), workspace, clock or FakeClock())
     return run.resume()
@@ -137,7 +137,13 @@ class PipelineRun:
     @property
     def errors(self) -> dict[str, str]:
         """Why stages failed, by stage."""
-        return {record.stage: record.error for record in self._records() if record.error}
+        return {one.stage: one.error or "" for one in self._records() if one.status == "failed"}
+
+    @property
+    def put_off(self) -> dict[str, float]:
+        """When the stages that could not go on are to run again, by stage, in seconds since the epoch."""
+        found = [one for one in self._records() if one.status == "postponed"]
+        return {one.stage: one.calls.again_at for one in found if one.calls and one.calls.again_at}
 
     @property
     def waiting(self) -> dict[str, Wait]:

@@ -63,7 +63,10 @@ def test_the_time_of_a_call() -> None:
         ctx.check_timeout()
     ctx.start_call(5)
     assert ctx.remaining() == 5
+    ctx.extend_call(3)
+    assert ctx.remaining() == 8
     ctx.start_call(None)
+    ctx.extend_call(3)
     assert ctx.remaining() is None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sqlite3
 import sys
+import traceback
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from medical_kg.orchestration.contract import database
 from medical_kg.orchestration.contract.database import open_engine, reading, shred, take_turn, writing
 from medical_kg.orchestration.contract.errors import SettingsError, StorageError, TransientError
+from medical_kg.orchestration.contract.secrets import redacted
 
 
 @pytest.mark.parametrize(
@@ -136,6 +138,26 @@ def test_a_server_that_does_not_answer_may_do_so_later() -> None:
         pass
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_an_address_is_not_half_shown() -> None:
+    """A password with @ would be taken for a host in part; the library's own message has the whole URL."""
+    for url, said in {
+        "postgresql://ana:hush@hushhush@host/kg": "write %40",
+        "ana:hushhush@host": "is not a database URL",
+    }.items():
+        with pytest.raises(SettingsError, match=said) as caught:
+            open_engine(url)
+        assert "hushhush" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_passwords_of_a_database_are_concealed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of the URL, of its options and of the environment, in whatever is told from then on, by libraries too."""
+    monkeypatch.setenv("PGPASSWORD", "of-the-environment")
+    open_engine("postgresql://ana:of%2Fthe-url@host/kg?password=of-an-option&sslpassword=of-the-key")
+    assert redacted("of/the-url of%2Fthe-url of-an-option of-the-key of-the-environment") == "*** *** *** *** ***"
+    open_engine("postgresql://medical_kg:medical_kg@host/kg")
+    assert redacted("medical_kg.toml") == "medical_kg.toml"
 
 
 def test_writers_take_turns(tmp_path: Path) -> None:

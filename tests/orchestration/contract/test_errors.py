@@ -55,6 +55,14 @@ def examples() -> list[tuple[MedicalKGError, int, str]]:
         (errors.WorkerDied("x"), 1, "x"),
         (errors.TransientError("x", retry_after=3), 1, "x"),
         (errors.StageTimeout("x"), 1, "x"),
+        (
+            errors.CircuitOpen("host example.org (policy polite)", 5, 29.6),
+            1,
+            (
+                "the circuit breaker of host example.org (policy polite) is open after 5 failures in a row; "
+                "it is tried again in 30 s"
+            ),
+        ),
         (errors.ItemRejected("x"), 1, "x"),
         (
             errors.TooManyFailed("b", 3, 2, "5%", 40),

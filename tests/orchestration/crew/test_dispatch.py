@@ -259,6 +259,66 @@ def test_a_batch_that_ends_its_processes_is_given_up(workspace: Workspace) -> No
     assert said == ["death 1; another goes on with it", "death 2; another goes on with it"]
 
 
+class Listed:
+    """A ledger of which a dispatcher sees the batches that are ready, and hands that end them in the order that is written.
+
+    Args:
+        batch: what the others are copies of.
+        ends: which batch ends next, and how; one that is settled is ready no more.
+    """
+
+    def __init__(self, batch: Batch, count: int, *ends: tuple[int, Exception | None]) -> None:
+        self.listed = [
+            batch.model_copy(update={"id": f"{number}", "ordinal": number}) for number in range(1, count + 1)
+        ]
+        self.ends, self.given = list(ends), list[int]()
+
+    def ready(self, **_: object) -> list[Batch]:
+        return list(self.listed)
+
+    def running(self, **_: object) -> list[Batch]:
+        return []
+
+    def free(self) -> bool:
+        return len(self.given) < 2
+
+    def give(self, batch: Batch) -> None:
+        self.given.append(batch.ordinal)
+
+    def wait(self, seconds: float | None) -> list[Ended]:
+        ordinal, error = self.ends.pop(0)
+        self.given.remove(ordinal)
+        (batch,) = (one for one in self.listed if one.ordinal == ordinal)
+        if error is None:
+            self.listed.remove(batch)
+        return [Ended(batch, error)]
+
+
+@pytest.mark.parametrize("last", [2, 3])
+def test_a_batch_that_was_given_up_stays_a_problem(workspace: Workspace, last: int) -> None:
+    """Whatever ends last, the others of its submission go on, and what was given up is told in the end."""
+    ident = opened(workspace, "diamond")
+    deaths = [WorkerDied(f"death {number}") for number in range(1, dispatch.DEATHS + 1)]
+    dies: list[tuple[int, Exception | None]] = [(1, death) for death in deaths]
+    dies.insert(last, (2, None))
+    listed: Any = Listed(workspace.ledger.batch(f"{ident}-0001"), 4, *dies, (3, None), (4, None))
+    dispatcher = Dispatcher(listed, listed, say=lambda _: None)
+    dispatcher.once()
+    assert dispatcher.problems == {ident: deaths[-1]}
+    assert [batch.ordinal for batch in listed.listed] == [1]
+
+
+def test_what_was_at_work_before_a_problem_does_not_end_it(workspace: Workspace) -> None:
+    """A batch that was given out before its submission was put aside may end well without a word on what is in the way."""
+    ident = opened(workspace, "diamond")
+    problem = StorageError("full")
+    listed: Any = Listed(workspace.ledger.batch(f"{ident}-0001"), 3, (1, problem), (2, None))
+    dispatcher = Dispatcher(listed, listed, say=lambda _: None)
+    dispatcher.once()
+    assert dispatcher.problems == {ident: problem}
+    assert [batch.ordinal for batch in listed.listed] == [1, 3]
+
+
 def test_a_problem_is_told_again_only_when_it_is_another(workspace: Workspace) -> None:
     """The same words are said once, other words again, and when it is over that is said."""
     ident, said = opened(workspace, "diamond"), list[str]()

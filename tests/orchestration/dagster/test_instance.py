@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -14,7 +15,8 @@ from yaml import safe_load
 
 from medical_kg.orchestration.contract.errors import SettingsError
 from medical_kg.orchestration.dagster import instance as instance_module
-from medical_kg.orchestration.dagster.instance import dagster_home, history_of, open_instance
+from medical_kg.orchestration.dagster.dev import environment
+from medical_kg.orchestration.dagster.instance import ADDRESS, dagster_home, history_of, open_instance
 from medical_kg.orchestration.workspace import Workspace
 
 
@@ -42,8 +44,12 @@ def test_beside_postgres_it_is_in_a_schema_of_its_own(tmp_path: Path, postgres: 
         assert instance.get_dynamic_partitions("mine") == ["one"]
     assert postgres.query("SELECT partition FROM dagster.dynamic_partitions", "dagster_history") == [("one",)]
     assert postgres.query("SELECT 1 FROM pg_tables WHERE schemaname = 'public'", "dagster_history") == []
-    theirs = safe_load((dagster_home(workspace) / "dagster.yaml").read_text())["storage"]["postgres"]["postgres_url"]
-    assert make_url(theirs).query == {
+    settings = dagster_home(workspace) / "dagster.yaml"
+    assert safe_load(settings.read_text())["storage"]["postgres"]["postgres_url"] == {"env": ADDRESS}
+    assert make_url(url).password not in settings.read_text()
+    del os.environ[ADDRESS]
+    assert environment(workspace)[ADDRESS] == os.environ[ADDRESS]
+    assert make_url(os.environ[ADDRESS]).query == {
         "options": "-c search_path=dagster -clock_timeout=7s",
         "application_name": "mine",
     }
@@ -65,6 +71,7 @@ DIES = """
 import os, signal, sys
 from pathlib import Path
 from sqlalchemy import Engine, event
+from medical_kg.orchestration.dagster.dev import environment
 from medical_kg.orchestration.dagster.instance import dagster_home
 from medical_kg.orchestration.workspace import Workspace
 def given(connection, cursor, statement, *more):

@@ -88,6 +88,16 @@ def test_a_tick_opens_one_submission_and_asks_for_its_run(workspace: Workspace, 
     assert workspace.ledger.history(submission.id)[0].actor == "schedule of 2026-11-23T02:00:00+00:00"
 
 
+def test_a_tick_may_ask_for_what_was_updated(workspace: Workspace, tick: Tick) -> None:
+    """Since the last reading that ended; an earlier one that is unfinished comes first."""
+    edit(workspace, EVERY_NIGHT.replace("../in}", "../in, since: last}"))
+    tick(TONIGHT)
+    assert tick(TOMORROW)[0] == []
+    carry_out(workspace)
+    (submission,) = workspace.ledger.submissions()
+    assert submission.input == {"input": str(workspace.root / "in"), "since": "last"}
+
+
 def test_a_tick_that_is_repeated_opens_nothing_more(
     workspace: Workspace, tick: Tick, instance: DagsterInstance
 ) -> None:

@@ -71,16 +71,13 @@ def test_a_plan_shows_the_completed_config(place: Any) -> None:
     assert verdict.config.model_dump_json() == '{"gate":null,"format":null,"limits":{"a":1,"gate":0}}'
 
 
-def test_a_secret_is_kept_as_a_digest(place: Any) -> None:
-    """The plan knows a secret of an isolated stage by its digest, as that of any other, and gives the worker itself."""
-    host = place.workspace.environments.host("process")
-    type_ = host.describe("odd-feed")
-    found = [host.judge(type_, {"key": key}, stage="a", conditions={}).config for key in ("one", "two")]
-    assert found[0].given == {"key": "one"}
-    shown = [config.model_dump_json() for config in found]
-    assert "sha256" in shown[0]
-    assert shown[0] != shown[1]
-    assert '"one"' not in shown[0]
+def test_a_secret_of_pydantic_is_not_written_out_either(place: Any) -> None:
+    """It would stand in the ledger, which keeps the pipeline: it is refused in its place, and not repeated."""
+    (found,) = both(place, "stages:\n  - {name: feed, type: odd-feed, ENV config: {number: 1,\n      key: sesame}}\n")
+    assert found[:2] == ("MKG013", 5)
+    assert "a secret is not written out; say where it stands: {env: NAME} or {file: /path}" in found[2]
+    assert "needs a field of the type Secret" in found[2]
+    assert "sesame" not in " ".join(map(str, found))
 
 
 def test_a_stage_type_is_described_without_being_imported(place: Any) -> None:

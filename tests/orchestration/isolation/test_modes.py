@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from medical_kg.orchestration.api import run_ready
 from medical_kg.orchestration.telemetry.events import CallRetried, Event, Events
 
 EVERY_MODE = """
 batch_size: 4
 stages:
-  - {{name: feed, type: odd-feed, {env} config: {{number: 6, key: hush}}}}
+  - {{name: feed, type: odd-feed, {env} config: {{number: 6}}}}
   - {{name: shout, type: odd-shout, {env} depends_on: [feed], config: {{doing: {{w1: raise, w2: reject, w5: quit}}}}}}
   - {{name: chorus, type: odd-chorus, {env} depends_on: [shout], config: {{doing: {{w3: raise}}}}}}
   - {{name: split, type: odd-split, {env} depends_on: [feed], config: {{doing: {{w0: raise}}}}}}
@@ -148,3 +150,41 @@ def test_what_a_stage_does_to_its_process_stays_there(place: Any, monkeypatch: p
         "depends_on: [feed], config: {doing: {w0: change}}}\n"
     )
     assert (Path.cwd(), "CHANGED_BY_A_PLUGIN" in os.environ) == (here, False)
+
+
+BROKEN = """
+stages:
+  - {{name: feed, type: odd-feed, config: {{number: 4}}}}
+  - {{name: shout, type: odd-shout, environment: process, policy: careful, depends_on: [feed],
+     config: {{log: {log}, doing: {{w1: reject, w2: pass-once}}}}}}
+"""
+
+CAREFUL = """policies:
+  careful:
+    max_attempts: 3
+    backoff: {strategy: none}
+    circuit_breaker: {failure_threshold: 1, recovery_timeout: 1.0}
+    rate_limit: {rate_limit_per_second: 100}
+"""
+
+
+def test_a_worker_takes_its_turns_at_the_engine(place: Any) -> None:
+    """What a worker asks is counted and refused as here: its batch is put off, and what was done is not done again."""
+    log = place.root / "log"
+    place.write("")
+    (place.root / "pipelines" / "resilience.yaml").write_text(CAREFUL)
+    report = place.run(BROKEN.format(log=log))
+    [batch] = report.batches
+    assert (batch.status, place.letters(report)) == ("pending", {"w-odd": ("Rejected", "it is odd")})
+    [shout] = [one for one in report.stages if one.stage == "shout"]
+    assert (shout.status, shout.calls.attempts, shout.calls.refused, shout.calls.put_offs) == ("postponed", 3, 2, 1)
+    assert shout.calls.waits >= 1
+    assert place.workspace.ledger.host("careful", "").open_until is not None
+    while not place.workspace.ledger.ready():
+        time.sleep(0.05)
+    report = run_ready(place.workspace, report.submission.id, engine="plain")
+    assert report.submission.status == "completed"
+    assert place.letters(report)["w1"] == ("ItemRejected", "w1 is not wanted")
+    done = [line for line in log.read_text().split() if line.startswith("w")]
+    assert done == ["w0", "w1", "w2", "w2", "w3"]
+    assert [one.calls.attempts for one in report.stages if one.stage == "shout"] == [5]

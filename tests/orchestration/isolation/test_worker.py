@@ -21,7 +21,7 @@ from medical_kg.orchestration.contract.errors import (
     StageTimeout,
     StorageError,
 )
-from medical_kg.orchestration.execution.calling import Recorded
+from medical_kg.orchestration.execution.failing import Recorded
 from medical_kg.orchestration.execution.whole import wholly
 from medical_kg.orchestration.isolation.board import WHOLE, Board, Call, Remains, Spool
 from medical_kg.orchestration.isolation.channel import Channel

@@ -371,3 +371,14 @@ def test_only_a_waiting_record_comes_with_a_wait(ledger: SqlLedger, claimed: str
     with pytest.raises(LedgerError, match=f"stage 'chunk' of batch {claimed} is {status} and"):
         ledger.commit(make.record(claimed, status=status), 1, wait=wait)
     assert ledger.results(claimed) == {}
+
+
+def test_what_failed_is_not_run_again_by_settling_it(ledger: SqlLedger, claimed: str, make: Any) -> None:
+    """A failed batch stays so though its stage is committed once more: that it runs again, somebody asks for."""
+    ledger.commit(make.record(claimed, "chunk", "failed"), 1)
+    ledger.commit(make.record(claimed, "chunk"), 1)
+    with pytest.raises(IllegalTransition, match="cannot go from failed to pending by its settling"):
+        ledger.settle(claimed, 1, ["chunk", "embed"])
+    assert ledger.batch(claimed).status == "failed"
+    ledger.reopen(claimed, "ana")
+    assert ledger.batch(claimed).status == "pending"

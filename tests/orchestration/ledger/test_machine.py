@@ -245,7 +245,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 @pytest.mark.slow
-def test_the_ledger_keeps_to_its_model(fresh_url: Callable[[], str], make: Any, clock: Any) -> None:
+def test_the_ledger_keeps_to_its_model(fresh_url: Callable[[], str], database: str, make: Any, clock: Any) -> None:
     """Whatever is called, illegal transitions change nothing and legal ones are in the history, each once."""
 
     class Machine(LedgerMachine):
@@ -253,7 +253,7 @@ def test_the_ledger_keeps_to_its_model(fresh_url: Callable[[], str], make: Any, 
 
     Machine.fresh_url, Machine.make, Machine.clock = staticmethod(fresh_url), make, clock
     few = settings(
-        max_examples=40,
+        max_examples=40 if database == "sqlite" else 15,  # a server takes three times as long for one
         stateful_step_count=25,
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],

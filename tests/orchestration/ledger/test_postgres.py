@@ -68,9 +68,9 @@ def test_a_database_of_the_first_schema_is_upgraded_with_all_it_holds(
     batch = ledger.claim(ledger.batches(ledger.open_submission(make.new())[0].id)[0].id, "ana", lease_seconds=60)
     ledger.commit(make.record(batch.id), batch.generation)
     ledger.close()
-    for column in ("parts", "sweep"):
+    for column in ("parts", "sweep", "calls"):
         postgres.query(f"ALTER TABLE stage_results DROP COLUMN {column}", database_name)
-    for table in ("forgotten", "item_results"):
+    for table in ("forgotten", "item_results", "hosts"):
         postgres.query(f"DROP TABLE {table}", database_name)
     for column in ("input_key", "sequence", "batch_id"):
         postgres.query(f"ALTER TABLE seen DROP COLUMN {column}", database_name)

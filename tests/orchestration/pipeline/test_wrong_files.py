@@ -199,10 +199,6 @@ WIRING = {
     + "gates:\n  - {name: g, resume_stage: parse, condition: {field: g}}  #! MKG062",
     "a schedule no clock keeps": HEAD + "schedule: 0 3 31 2 *  #! MKG071\n" + FLOW,
     "a zone nobody lives in": HEAD + "schedule: {cron: 0 3 * * *, timezone: Moon}  #! MKG071\n" + FLOW,
-    "settings without effect": HEAD
-    + "schedule: 0 3 * * *\nmax_failed_items: 5%\ntriggers: [{signal: s}]\n"
-    + "stages:\n  - {name: ingest, type: ingest, policy: polite}  #! MKG070\n"
-    + "  - {name: parse, type: parse, policy: polite, depends_on: [ingest]}",
 }
 
 DOUBT = {

@@ -10,17 +10,28 @@ from typing import Any
 import pytest
 
 from medical_kg.orchestration.telemetry import events
-from medical_kg.orchestration.telemetry.events import Event, Events, StageCompleted, StageEvent, StageFailed, log_event
+from medical_kg.orchestration.telemetry.events import (
+    CallsEvent,
+    Event,
+    Events,
+    StageCompleted,
+    StageEvent,
+    StageFailed,
+    log_event,
+)
 
+FIGURES = dict.fromkeys(("attempts", "waits", "waited", "refused", "put_offs"), 0)
 VALUES: dict[str, Any] = {"at": 1.5, "generation": 1, "attempt": 1, "delay": 0.5, "calls": 2, "stage": "chunk"}
-BASES = (Event, StageEvent)
+BASES = (Event, StageEvent, CallsEvent)
 CLASSES = [
     cls for cls in vars(events).values() if isinstance(cls, type) and issubclass(cls, Event) and cls not in BASES
 ]
 
 
 def make(cls: type[Event], **values: Any) -> Event:
-    needed = {known.name: VALUES.get(known.name, known.name) for known in fields(cls) if known.name != "counts"}
+    needed = {
+        known.name: (VALUES | FIGURES).get(known.name, known.name) for known in fields(cls) if known.name != "counts"
+    }
     return cls(**{**needed, **values})
 
 
@@ -32,7 +43,7 @@ def test_events_are_frozen_facts(cls: type[Event]) -> None:
         event.at = 2.0  # type: ignore[misc]  # refused on purpose
     assert (event.submission_id, event.batch_id, event.at) == ("submission_id", "batch_id", 1.5)
     assert not hasattr(event, "__dict__")
-    assert cls.__name__.endswith(("ed", "Overran"))
+    assert cls.__name__.endswith(("ed", "Overran", "PutOff"))
 
 
 def test_told_in_order() -> None:
@@ -94,7 +105,7 @@ def test_a_subscriber_that_raises_harms_nobody(caplog: pytest.LogCaptureFixture)
 def test_levels(cls: type[Event], caplog: pytest.LogCaptureFixture) -> None:
     """A failed stage is an error, what went wrong and was dealt with a warning, the rest information."""
     wrong = {"StageFailed": logging.ERROR} | dict.fromkeys(
-        ("ItemDeadLettered", "CallRetried", "CallOverran"), logging.WARNING
+        ("ItemDeadLettered", "StagePutOff", "CircuitChanged", "CallRetried", "CallOverran"), logging.WARNING
     )
     with caplog.at_level(logging.INFO, "medical_kg.events"):
         log_event(make(cls))
@@ -125,4 +136,5 @@ def test_what_the_log_says(caplog: pytest.LogCaptureFixture) -> None:
         "dead_letters": 0,
         "retries": 0,
         "duration": 0.0,
+        **FIGURES,
     }

@@ -10,8 +10,9 @@ import sys
 
 import pytest
 
+from medical_kg.orchestration.contract.secrets import conceal
 from medical_kg.orchestration.telemetry.events import BatchSettled, StageFailed, log_event
-from medical_kg.orchestration.telemetry.logs import configure, silence
+from medical_kg.orchestration.telemetry.logs import JsonFormatter, TextFormatter, configure, silence
 
 IDS = {"submission_id": "s1", "batch_id": "s1-0001", "stage": "parse"}
 
@@ -22,6 +23,19 @@ def speak() -> None:
     adapter.warning("loud %s", "word")
     log_event(BatchSettled(submission_id="s1", batch_id="s1-0001", at=1.0, pipeline="p", status="completed"))
     log_event(StageFailed(**IDS, stage_type="parse", at=1.0, error="no power"))
+
+
+@pytest.mark.parametrize("formatter", [TextFormatter(), JsonFormatter()])
+def test_no_line_tells_a_secret(formatter: logging.Formatter) -> None:
+    """Nor its traceback, whoever logged it: only the log of a stage is looked through before."""
+    conceal("correct-horse")
+    failed = ValueError("with correct-horse")
+    record = logging.LogRecord(
+        "a.library", logging.ERROR, "", 1, "the key %s", ("correct-horse",), (ValueError, failed, None)
+    )
+    said = formatter.format(record)
+    assert "the key ***" in said
+    assert "correct-horse" not in said
 
 
 def test_text_shows_warnings_with_their_ids() -> None:

@@ -16,6 +16,7 @@ from medical_kg.orchestration.contract.context import (
     StageContext,
     StoredFile,
     SystemClock,
+    UnfinishedFile,
     WorkspaceView,
 )
 from medical_kg.orchestration.contract.metadata import Mode, NoConfig, Output, StageMetadata
@@ -60,6 +61,7 @@ __all__ = [
     "StateKey",
     "StoredFile",
     "SystemClock",
+    "UnfinishedFile",
     "VectorLines",
     "Waiting",
     "WorkspaceView",

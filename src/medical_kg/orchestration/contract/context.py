@@ -82,11 +82,31 @@ class Signals(Protocol):
         """
 
 
+class UnfinishedFile(Protocol):
+    """A file of service ``files`` that is being written; gone unless it is kept."""
+
+    @property
+    def size(self) -> int:
+        """How many bytes were written."""
+
+    def write(self, chunk: bytes, /) -> None:
+        """Write more of it; raises ``StorageError`` when that fails."""
+
+    def keep(self, *, suffix: str = "") -> StoredFile:
+        """Store it under the name of its content, atomically."""
+
+    def discard(self) -> None:
+        """Give it up; after ``keep`` this does nothing."""
+
+
 class Files(Protocol):
     """Service ``files``: the workspace's file area. Files are named by their content and written atomically."""
 
     def put(self, chunks: Iterable[bytes], *, suffix: str = "") -> StoredFile:
         """Store the bytes; a break in the middle leaves nothing behind."""
+
+    def begin(self) -> UnfinishedFile:
+        """Begin a file that is written in pieces, perhaps over several calls of a stage."""
 
     def open(self, uri: str) -> BinaryIO:
         """Open a stored file for reading; raises ``StorageError`` when it is gone."""
@@ -114,6 +134,9 @@ class Http(Protocol):
 
     def get(self, url: str, *, headers: Mapping[str, str] | None = None, max_bytes: int | None = None) -> Fetched:
         """Open ``url`` (``file://``, ``http://``, ``https://``).
+
+        Who sends ``If-None-Match`` or ``If-Modified-Since`` may be answered with status 304, who sends ``Range`` with 206
+        or 416; nobody else is.
 
         Raises ``ItemRejected`` for what is not allowed or permanently absent, ``TransientError`` for what may pass.
         """
@@ -246,6 +269,11 @@ class StageContext:
     def start_call(self, timeout: float | None) -> None:
         """Start the time of one call (the engine does this); ``timeout`` in seconds."""
         self._deadline = None if timeout is None else self.clock.monotonic() + timeout
+
+    def extend_call(self, seconds: float) -> None:
+        """Move the end of the running call's time (the engine does this): it was made to wait so long."""
+        if self._deadline is not None:
+            self._deadline += seconds
 
     def remaining(self) -> float | None:
         """Seconds left of this call's ``timeout_seconds`` (never below 0); None when there is no limit."""

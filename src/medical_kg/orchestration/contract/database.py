@@ -9,6 +9,7 @@ SQLite ignores) or takes a turn (``take_turn``). Readers see one snapshot (REPEA
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,6 +21,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from medical_kg.orchestration.contract.errors import SettingsError, StorageError, TransientError
+from medical_kg.orchestration.contract.secrets import conceal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -34,6 +36,7 @@ __all__ = [
     "insert",
     "open_engine",
     "opened",
+    "passwords",
     "reading",
     "shown",
     "shred",
@@ -57,6 +60,9 @@ READS: Mapping[str, dict[str, Any]] = {
     "postgresql": {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
 }
 """What makes an engine's transactions only read."""
+
+PASSWORDS = ("password", "sslpassword")
+"""Options of a Postgres URL that are secret."""
 
 TURN = {
     "sqlite": text("SELECT :name"),
@@ -87,9 +93,12 @@ def opened(url: str) -> Iterator[Engine]:
 def _checked(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except ArgumentError:
         msg = "database_url is not a database URL; write e.g. sqlite:////home/me/kg/medical_kg.db"
-        raise SettingsError(msg) from error
+        raise SettingsError(msg) from None  # the error's own words have the URL
+    if "@" in (parsed.host or ""):
+        # What follows the first @ of a password would be taken, and shown, as the host.
+        raise SettingsError("database_url has more than one @; write %40 for one in the password")
     if parsed.drivername not in DRIVERS:
         msg = f"{shown(parsed)} is {parsed.drivername}, which cannot be used; give a sqlite:/// or a postgresql+psycopg:// URL"
         raise SettingsError(msg)
@@ -117,7 +126,22 @@ def _sqlite(url: URL) -> Engine:
     return engine
 
 
+def passwords(url: URL) -> list[str]:
+    """Return what is secret in a URL: its password, and those among its options."""
+    options = [one for name in PASSWORDS for one in url.normalized_query.get(name, ())]
+    return [one for one in (url.password, *options) if one]
+
+
+def _conceal_passwords(url: URL) -> None:
+    """Have them, and the environment's, replaced wherever they would be shown; a name that is shown as such is none."""
+    names = (url.username, url.database, url.host)
+    for password in (*passwords(url), os.environ.get("PGPASSWORD", "")):
+        if password not in names:
+            conceal(password)
+
+
 def _postgres(url: URL) -> Engine:
+    _conceal_passwords(url)
     patience = {
         "options": " ".join((f"-c lock_timeout={BUSY_TIMEOUT_SECONDS}s", *url.normalized_query.get("options", ()))),
         "connect_timeout": url.query.get("connect_timeout", str(CONNECT_TIMEOUT_SECONDS)),

@@ -18,7 +18,8 @@
     │   └── EnvironmentBroken      no worker process can be had in this environment
     ├── StageError                 the work of a stage
     │   ├── TransientError         may succeed when called again: the engine retries
-    │   │   └── StageTimeout       a call used up its policy's timeout_seconds
+    │   │   ├── StageTimeout       a call used up its policy's timeout_seconds
+    │   │   └── CircuitOpen        a host failed too often; no call is made until it has had time to recover
     │   ├── ItemRejected           this item cannot be processed: it becomes a dead letter
     │   ├── WorkerDied             a worker process ended before its work was done
     │   ├── TooManyFailed          more items of a batch failed than its pipeline allows
@@ -191,8 +192,11 @@ class StageError(MedicalKGError):
 class TransientError(StageError):
     """May succeed when called again; the engine retries it as the stage's policy says.
 
-    ``retry_after`` (seconds) is the least time to wait, e.g. from an HTTP Retry-After header.
+    ``retry_after`` (seconds) is the least time to wait, e.g. from an HTTP Retry-After header. ``put_off_for`` is the engine's
+    word, not a stage's: the batch is to be taken up again after so many seconds, instead of waiting here.
     """
+
+    put_off_for: float | None = None
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         """Keep the message and the least time to wait."""
@@ -202,6 +206,17 @@ class TransientError(StageError):
 
 class StageTimeout(TransientError):
     """A call used up its policy's ``timeout_seconds``."""
+
+
+class CircuitOpen(TransientError):
+    """No call was made: those before failed too often in a row. ``retry_after`` is the time until one may be made."""
+
+    def __init__(self, what: str, failures: int, retry_after: float) -> None:
+        """Name what failed, how often in a row, and the seconds until it is tried again."""
+        self.what, self.failures = what, failures
+        told = f"the circuit breaker of {what} is open after {failures} failures in a row"
+        super().__init__(f"{told}; it is tried again in {retry_after:.0f} s", retry_after=retry_after)
+        self.put_off_for = retry_after
 
 
 class ItemRejected(StageError):

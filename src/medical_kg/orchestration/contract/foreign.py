@@ -1,7 +1,7 @@
 """What foreign code raised, as text that a ledger, a log and a screen can take, whatever it is.
 
 An error of a plugin may hold megabytes, text that is not Unicode, or a ``__str__`` that raises itself. What is cut here
-says so, and how much is missing.
+says so, and how much is missing; what is known to be a secret is taken out.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import re
 import traceback
+
+from medical_kg.orchestration.contract.secrets import redacted
 
 MESSAGE = 4_000
 """Characters of an error's message that are kept."""
@@ -55,16 +57,17 @@ def trace_of(error: BaseException) -> str:
 
 def identified(ident: object) -> str:
     """Return an item's id as text; one that is too long keeps its beginning and the sha256 of the whole."""
-    text = printable(str(ident))
+    text = printable(redacted(str(ident)))
     if len(text) <= IDENT:
         return text
     return f"{text[:IDENT]}… ({len(text):,} characters, sha256 {hashlib.sha256(text.encode()).hexdigest()[:16]})"
 
 
 def shown(text: str, most: int) -> str:
-    """Return text cut to a length and made printable."""
+    """Return text without secrets, cut to a length and made printable."""
     # Cut first: escaping a hundred megabytes to show four kilobytes of them would take longer than the failure.
-    return printable(clipped(text, most))
+    # Secrets before both: half a secret, or an escaped one, would not be found.
+    return printable(clipped(redacted(text), most))
 
 
 def clipped(text: str, most: int) -> str:

@@ -29,11 +29,12 @@ class Page:
         output: the stage's output, handled like any other (for one written key, its list of records).
         cursor: where the next pull goes on (any text); None ends the input.
         rejected: records that could not be taken.
-        complete: with this last page every record that is in the input now has been given. What an earlier submission
-            of the same input gave and this one did not is then gone, and is removed. Leave it False where the source
-            gives only what is new, or stopped early.
+        complete: with this last page every record that is asked for has been given. What an earlier submission of the
+            same input gave and this one did not is then gone, and is removed, unless only a part was asked for (by
+            ``limit`` or ``updated_since`` of ``ctx.input``). Leave it False where the source stopped early.
         process_all: its records are to be processed even if they have not changed, because they are a request, not the
             state of a source: somebody waits for what comes of them.
+        total: how many records there are to be given in all, where the source knows; it is told with the progress.
     """
 
     output: Any
@@ -41,6 +42,7 @@ class Page:
     rejected: Sequence[Rejected] = ()
     complete: bool = False
     process_all: bool = False
+    total: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

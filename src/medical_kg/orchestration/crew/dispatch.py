@@ -33,7 +33,7 @@ class Aside:
 
     until: float
     pause: float
-    told: str
+    error: Exception
 
 
 class Dispatcher:
@@ -58,12 +58,18 @@ class Dispatcher:
         self._ledger, self._hands, self._only, self._say = ledger, hands, submission_id, say
         self._at_work: dict[str, Batch] = {}
         self._aside: dict[str, Aside] = {}
+        self._older: set[str] = set()
+        """The batches at work that were given out before their submission was put aside."""
         self._deaths: Counter[str] = Counter()
+        self._given_up: dict[str, Exception] = {}
         self._busy = ""
         self.ran: dict[str, None] = {}
         """The submissions of which a batch was run, in this order."""
-        self.problems: dict[str, Exception] = {}
-        """What is in the way of a submission."""
+
+    @property
+    def problems(self) -> dict[str, Exception]:
+        """What is in the way of a submission: of one that is left alone, or that has a batch which was given up."""
+        return {ident: aside.error for ident, aside in self._aside.items()} | self._given_up
 
     def once(self) -> None:
         """Run what is ready, and what becomes ready by that, until nothing is left.
@@ -132,34 +138,45 @@ class Dispatcher:
     def _take_back(self, ended: list[Ended], every: float | None) -> None:
         for batch, error in ended:
             self._at_work.pop(batch.id, None)
+            older = batch.id in self._older
+            self._older.discard(batch.id)
             if isinstance(error, BatchHeld):
                 # On a server's database it may still be ready, and is tried again.
                 time.sleep(HELD_SECONDS)
                 continue
             self.ran[batch.submission_id] = None
-            if error is None:
-                self._mend(batch)
-            elif isinstance(error, WorkerDied) and self._deaths[batch.id] + 1 < DEATHS:
-                self._deaths[batch.id] += 1
-                self._say(f"{error}; another goes on with it")
-            else:
-                self._deaths[batch.id] += isinstance(error, WorkerDied)
+            if isinstance(error, WorkerDied):
+                self._count_death(batch, error, every)
+            elif error is not None:
                 self._put_aside(batch, error, every)
+            else:
+                self._deaths.pop(batch.id, None)
+                if not older:
+                    self._mend(batch)
+
+    def _count_death(self, batch: Batch, error: WorkerDied, every: float | None) -> None:
+        """Give a batch up that ends one process after the other; the others of its submission go on."""
+        self._deaths[batch.id] += 1
+        if self._deaths[batch.id] < DEATHS:
+            self._say(f"{error}; another goes on with it")
+            return
+        self._given_up[batch.submission_id] = error
+        if every is not None:
+            self._say(f"{error}; it is given up")
 
     def _mend(self, batch: Batch) -> None:
-        self._deaths.pop(batch.id, None)
-        self.problems.pop(batch.submission_id, None)
         if self._aside.pop(batch.submission_id, None) is not None:
             self._say(f"submission {batch.submission_id} goes on")
 
     def _put_aside(self, batch: Batch, error: Exception, every: float | None) -> None:
-        former, told = self._aside.get(batch.submission_id), said(error)
+        """Leave a submission alone; how its batches end that are at work already says nothing of what is in the way."""
+        former = self._aside.get(batch.submission_id)
         pause = every or 0.0
         if former is not None:
             pause = min(former.pause * 2, max(LONGEST_PAUSE_SECONDS, pause))
-        self._aside[batch.submission_id] = Aside(time.monotonic() + pause, pause, told)
-        self.problems[batch.submission_id] = error
-        if every is not None and (former is None or former.told != told):
+        self._aside[batch.submission_id] = Aside(time.monotonic() + pause, pause, error)
+        self._older.update(one.id for one in self._at_work.values() if one.submission_id == batch.submission_id)
+        if every is not None and (former is None or said(former.error) != said(error)):
             self._say(f"submission {batch.submission_id} cannot go on for now: {error}")
 
     def _tell_busy(self, told: str) -> None:

@@ -18,6 +18,7 @@ from dagster import RunsFilter
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from medical_kg.orchestration.contract.errors import BatchHeld, LedgerError, MedicalKGError
+from medical_kg.orchestration.contract.secrets import redacted
 from medical_kg.orchestration.dagster.naming import (
     BATCH_TAG,
     GENERATION_TAG,
@@ -105,6 +106,7 @@ def _submitted(context: OpExecutionContext, workspace: Workspace, plan: Plan) ->
         input=config.get("input"),
         limit=config.get("limit"),
         full_refresh=config.get("full_refresh", False),
+        since=config.get("since"),
         tenant=config.get("tenant", "default"),
         actor=_by_hand(context.run_id),
         ident=_submission_id(context),
@@ -189,7 +191,7 @@ class _Forward(logging.Handler):
         self._log = context.log
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._log.log(record.levelno, record.getMessage())
+        self._log.log(record.levelno, redacted(record.getMessage()))
 
 
 def report_dead(instance: DagsterInstance, batch: Batch, run_id: str | None = None, actor: str = "") -> None:

@@ -25,4 +25,5 @@ def command(workspace: Workspace, host: str, port: int) -> list[str]:
 
 def environment(workspace: Workspace) -> Mapping[str, str]:
     """Return the environment for ``command``: this one, with Dagster's home and the workspace in it."""
-    return {**os.environ, "DAGSTER_HOME": str(dagster_home(workspace)), ENVIRONMENT: str(workspace.root)}
+    home = dagster_home(workspace)  # which sets a variable too
+    return {**os.environ, "DAGSTER_HOME": str(home), ENVIRONMENT: str(workspace.root)}

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from dagster import DagsterInstance
 from sqlalchemy import inspect, make_url, text
 
-from medical_kg.orchestration.contract.database import opened, reading, shown, take_turn, writing
+from medical_kg.orchestration.contract.database import opened, passwords, reading, shown, take_turn, writing
 from medical_kg.orchestration.contract.errors import SettingsError, StorageError
 
 if TYPE_CHECKING:
@@ -46,11 +46,14 @@ event_log_storage:
     base_dir: {place}
 """
 IN_POSTGRES = """\
-# The database of the ledger, as medical_kg.toml named it when this was written.
+# The database of the ledger, as medical_kg.toml named it when this was written; where its address has a password, the
+# variable that medical-kg sets.
 storage:
   postgres:
     postgres_url: {place}
 """
+ADDRESS = "MEDICAL_KG_DAGSTER_URL"
+"""The environment variable that has the address of Dagster's tables in Postgres, for this process and those it starts."""
 SCHEMA = "dagster"
 """The schema of a Postgres database that has Dagster's tables."""
 UNFINISHED = "dagster_unfinished_"
@@ -89,7 +92,12 @@ def _in_the_folder(home: Path) -> str:
 
 
 def _in_postgres(url: URL, schema: str) -> str:
-    return SETTINGS + IN_POSTGRES.format(place=json.dumps(_as_dagster_takes_it(url, schema)))
+    """Return the settings, and give the address to what reads them: this process and those it starts.
+
+    Settings with a password would be on the command line of each process that Dagster starts.
+    """
+    address = os.environ[ADDRESS] = _as_dagster_takes_it(url, schema)
+    return SETTINGS + IN_POSTGRES.format(place=json.dumps({"env": ADDRESS} if passwords(url) else address))
 
 
 def _make_folder(home: Path) -> None:
@@ -170,7 +178,10 @@ def _make_schema(database_url: str, parent: Path) -> None:
                         connection.execute(text(f"DROP SCHEMA {left} CASCADE"))
                     connection.execute(text(f"CREATE SCHEMA {unfinished}"))
                 with _unfinished_folder(parent) as folder:
-                    _make_tables(folder, _in_postgres(make_url(database_url), unfinished))
+                    try:
+                        _make_tables(folder, _in_postgres(make_url(database_url), unfinished))
+                    finally:
+                        _in_postgres(make_url(database_url), SCHEMA)
                 turn.execute(text(f"ALTER SCHEMA {unfinished} RENAME TO {SCHEMA}"))
 
 

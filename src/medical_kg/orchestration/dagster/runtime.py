@@ -43,6 +43,7 @@ from medical_kg.orchestration.dagster.naming import (
 )
 from medical_kg.orchestration.dagster.references import KEY, reference_io_manager
 from medical_kg.orchestration.execution import Outcome, execute_stage
+from medical_kg.orchestration.isolation.errors import harmless
 from medical_kg.orchestration.pipeline.plan import Plan, PlannedStage
 from medical_kg.orchestration.runner import settle, start
 from medical_kg.orchestration.workspace import Workspace
@@ -52,6 +53,7 @@ LAUNCH_CONFIG = Field(
         "input": Field(str, is_required=False, description="what to process: a path"),
         "limit": Field(int, is_required=False, description="take at most so many input records"),
         "full_refresh": Field(bool, is_required=False, description="process unchanged input records as well"),
+        "since": Field(str, is_required=False, description="ask only for what was updated since then: last, or a time"),
         "tenant": Field(str, is_required=False, description="whose submission it is"),
     },
     is_required=False,
@@ -154,7 +156,9 @@ def _stage_op(workspace: Workspace, plan: Plan, stage: PlannedStage, names: Mapp
         with attach.attached(context, workspace) as run:
             outcome = execute_stage(run, stage.name)
         if outcome.status == "failed":
-            raise Failure(outcome.record.error if outcome.record else None, allow_retries=False) from outcome.error
+            raise Failure(outcome.record.error if outcome.record else None, allow_retries=False) from harmless(
+                outcome.error
+            )
         shown = _shown(outcome)
         if outcome.emitted:
             yield AssetMaterialization([dagster_name(plan.name), names[stage.name]], metadata=shown)

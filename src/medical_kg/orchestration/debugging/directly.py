@@ -37,6 +37,7 @@ class DirectGuard(Guard):
 
     def __call__(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
         """Call the function and return what it returns."""
+        self.attempts += 1
         self._ctx.start_call(None)
         try:
             return function(*args, **kwargs)

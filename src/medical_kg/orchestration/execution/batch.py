@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import Callable, Mapping
 from copy import deepcopy
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from medical_kg.orchestration.contract import StageContext, SystemClock
+from medical_kg.orchestration.contract.logs import stage_logger
 from medical_kg.orchestration.execution.instances import Instances
 from medical_kg.orchestration.resilience import Guard
 from medical_kg.orchestration.telemetry.events import Events
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from medical_kg.orchestration.ledger.contract import Batch, Ledger, StageRecord, Submission
     from medical_kg.orchestration.pipeline.plan import Plan, PlannedStage
 
-OutcomeStatus = Literal["completed", "reused", "waiting", "failed", "skipped"]
+OutcomeStatus = Literal["completed", "reused", "waiting", "postponed", "failed", "skipped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class BatchRun:
             tenant=self.submission.tenant,
             sequence=self.submission.sequence,
             config=planned.config.model_copy(deep=True),
-            logger=logging.LoggerAdapter(logging.getLogger(f"medical_kg.stage.{planned.type.name}"), ids),
+            logger=stage_logger(planned.type.name, ids),
             input=deepcopy(dict(self.submission.input)),
             conditions=dict(self.plan.conditions),
             services=self.services(self, planned),

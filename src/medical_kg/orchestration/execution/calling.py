@@ -17,14 +17,13 @@ from typing import TYPE_CHECKING, Any
 from medical_kg.orchestration.contract import Page, Rejected, StateKey, Waiting, method_of
 from medical_kg.orchestration.contract.errors import (
     ContractError,
-    ItemRejected,
     LedgerError,
-    MedicalKGError,
     PluginError,
     StorageError,
     UsageError,
 )
-from medical_kg.orchestration.contract.foreign import MESSAGE, identified, message_of, named, said, shown, trace_of
+from medical_kg.orchestration.contract.foreign import MESSAGE, identified, said, shown
+from medical_kg.orchestration.execution.failing import Failure, PutOff, seconds_of
 from medical_kg.orchestration.execution.whole import one_each, wholly
 from medical_kg.orchestration.interruption import watched
 
@@ -36,63 +35,36 @@ if TYPE_CHECKING:
 FATAL = (PluginError, StorageError, UsageError, LedgerError, MemoryError)
 """Errors that are the stage's, not an item's: isolating them would only repeat them for every item."""
 
-UNNAMED = "?"
-"""The id of an item that cannot be named."""
 MOST_COUNTS = 100
 """Named numbers that a counter may give: they go to every event and to Dagster's page."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """An item that could not be processed: its id and root, the error's class and message, and where it was raised."""
-
-    item_id: str
-    root: str | None
-    error: str
-    message: str
-    traceback: str = ""
-
-    @classmethod
-    def of(cls, key: StateKey[Any], item: Any, error: BaseException) -> Failure:
-        """Describe an error met with an item of a key."""
-        if isinstance(error, Recorded):
-            return error.failure
-        # A rejection is the stage's considered word; a traceback would add nothing to it.
-        trace = "" if isinstance(error, ItemRejected) else trace_of(error)
-        ident = _ident(key.id_of, item) or UNNAMED
-        return cls(ident, _ident(key.root_of, item), named(error), message_of(error), trace)
-
-    def plain(self) -> dict[str, str | None]:
-        """Return the fields by name."""
-        return {name: getattr(self, name) for name in self.__slots__}
-
-
-class Recorded(MedicalKGError):
-    """An error that was described where it happened: in an earlier worker process, or before it was noted there."""
-
-    def __init__(self, failure: Failure) -> None:
-        """Keep the description."""
-        self.failure = failure
-        super().__init__(failure.message)
-
-
-def _ident(accessor: Any, item: Any) -> str | None:
-    try:
-        return None if accessor is None else identified(accessor(item))
-    except BaseException:  # noqa: BLE001  # a record too odd to be named must still be reported
-        return None
-
-
 @dataclass(slots=True)
 class Called:
-    """What a call gave: the handled output by key, the items that failed, or a wait; for a stream, where it goes on."""
+    """What a call gave: the handled output by key, the items that failed or are put off, or a wait; of a stream its place."""
 
     output: dict[StateKey[Any], Any] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
+    put_off: list[PutOff] = field(default_factory=list)
     waiting: Waiting | None = None
     cursor: str | None = None
     complete: bool = False
     process_all: bool = False
+    total: int | None = None
+
+    def leave(self, key: StateKey[Any], items: Sequence[Any], error: BaseException) -> None:
+        """Leave items of a key out: they are put off where the error says so, and have failed otherwise."""
+        for item in items:
+            failure, seconds = Failure.of(key, item, error), seconds_of(error)
+            if seconds is None:
+                self.failures.append(failure)
+            else:
+                self.put_off.append(PutOff(failure, seconds))
+
+    def fail_put_off(self) -> None:
+        """Let what is put off fail after all."""
+        self.failures += [one.failure for one in self.put_off]
+        self.put_off = []
 
 
 def call(stage: Stage[Any], ctx: StageContext, guard: Callable[..., Any], reads: Mapping[str, Any]) -> Called:
@@ -122,7 +94,7 @@ def pull(stage: Stage[Any], ctx: StageContext, guard: Guard, cursor: str | None,
         raise _broken(stage.metadata, f"pull() returned {type(page).__name__} instead of a Page")
     failures = [_rejected(item) for item in page.rejected]
     output, ended = handle(stage.metadata, page.output), page.complete and page.cursor is None
-    return Called(output, failures, cursor=page.cursor, complete=ended, process_all=page.process_all)
+    return Called(output, failures, cursor=page.cursor, complete=ended, process_all=page.process_all, total=page.total)
 
 
 def _rejected(item: Rejected) -> Failure:
@@ -274,7 +246,7 @@ def _call_items(stage: Stage[Any], ctx: StageContext, guard: Callable[..., Any],
                     raise
                 except BaseException as error:  # noqa: BLE001  # a plugin may raise anything; the item is kept
                     watch.check()
-                    called.failures.append(Failure.of(key, item, error))
+                    called.leave(key, [item], error)
                 if watch.raised is not None:  # Ctrl-C, which the plugin has swallowed
                     watch.check()
         else:
@@ -295,8 +267,8 @@ def _call_group(function: Any, group: Sequence[Any], take: _Collector, called: C
         raise
     except BaseException as error:  # noqa: BLE001  # as above
         watch.check()
-        if len(group) == 1:
-            called.failures.append(Failure.of(take.metadata.read_keys[0], group[0], error))
+        if len(group) == 1 or seconds_of(error) is not None:
+            called.leave(take.metadata.read_keys[0], group, error)
             return
         middle = len(group) // 2
         _call_group(function, group[:middle], take, called, watch)
@@ -309,7 +281,7 @@ def _call_group(function: Any, group: Sequence[Any], take: _Collector, called: C
             raise
         except BaseException as error:  # noqa: BLE001  # the accessor of an id is the plugin's code too
             watch.check()
-            called.failures.append(Failure.of(take.metadata.read_keys[0], item, error))
+            called.leave(take.metadata.read_keys[0], [item], error)
 
 
 def _wrong_type(key: StateKey[Any], record: Any) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from medical_kg.orchestration.contract import Attachment, Condition, Waiting
 from medical_kg.orchestration.contract.errors import LedgerError, StageError, StageTimeout, WorkerDied
-from medical_kg.orchestration.execution.calling import Failure
+from medical_kg.orchestration.execution.failing import Failure, PutOff
 from medical_kg.orchestration.execution.pulling import meet, pages_of
 from medical_kg.orchestration.execution.remembering import arrived, mark_of, sent
 from medical_kg.orchestration.execution.storing import Made
@@ -25,10 +25,12 @@ from medical_kg.orchestration.isolation.errors import rebuilt, told
 from medical_kg.orchestration.isolation.logs import log
 from medical_kg.orchestration.isolation.process import Died
 from medical_kg.orchestration.ledger.contract import OutputRef
+from medical_kg.orchestration.resilience import Outcome
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.contract import Signals, StageContext
     from medical_kg.orchestration.execution.batch import BatchRun
+    from medical_kg.orchestration.execution.turns import Metered
     from medical_kg.orchestration.isolation import RemoteStageType
     from medical_kg.orchestration.isolation.channel import Message
     from medical_kg.orchestration.ledger.keeping import ItemResult
@@ -44,22 +46,6 @@ MAX_DEATHS = 100
 Refs = Mapping[str, list[OutputRef]]
 
 
-def work(run: BatchRun, planned: PlannedStage, refs: Refs, ctx: StageContext, retried: OnRetry) -> Made:
-    """Run a stage in its environment and return what came of it.
-
-    Raises:
-        EnvironmentBroken: no worker can be had.
-        WorkerDied: it died outside of any item's call.
-        Exception: what the stage raised, under the name of its class.
-    """
-    folder = cast("RemoteStageType", planned.type).host.root
-    remains = Remains(folder)
-    try:
-        return _Work(run, planned, ctx, retried, remains).until_done(refs)
-    finally:
-        remains.close()
-
-
 def request_of(do: str, type_: RemoteStageType, planned: PlannedStage, ctx: StageContext) -> dict[str, Any]:
     """Return what every request to a worker says of a stage; ``do`` is what is asked for."""
     ids = ("pipeline", "stage", "submission_id", "batch_id", "tenant", "sequence", "timed_out")
@@ -73,20 +59,55 @@ def request_of(do: str, type_: RemoteStageType, planned: PlannedStage, ctx: Stag
     }
 
 
-class _Work:
-    """The state of running one stage in workers, one after the other."""
+class Work:
+    """One stage's work in workers, one after the other.
+
+    Args:
+        run, planned: the batch and the stage.
+        metered: the stage's context and turns.
+        retried: told of each retry.
+        mark: see ``remembering.mark_till_done``.
+        recalls: whether results of single items may be there already.
+        may_put_off: whether items may be put off.
+    """
 
     def __init__(
-        self, run: BatchRun, planned: PlannedStage, ctx: StageContext, retried: OnRetry, remains: Remains
+        self,
+        run: BatchRun,
+        planned: PlannedStage,
+        metered: Metered,
+        retried: OnRetry,
+        mark: str,
+        *,
+        recalls: bool,
+        may_put_off: bool,
     ) -> None:
-        self._batch_run, self._planned, self._ctx, self._retried = run, planned, ctx, retried
-        self._remains = remains
+        """Make what outlives a worker."""
+        self._batch_run, self._planned, self._ctx, self._retried = run, planned, metered.ctx, retried
+        self._turns, self._mark, self._recalls, self._may_put_off = metered.turns, mark, recalls, may_put_off
         self._type = cast("RemoteStageType", planned.type)
+        self._remains = Remains(self._type.host.root)
         self._used: dict[tuple[int, int], int] = {}
         self._deaths, self._noted = 0, 0
         self._recalled: Mapping[str, ItemResult] | None = None
 
+    @property
+    def attempts(self) -> int:
+        """How many calls were made."""
+        return self._remains.board.attempts
+
+    def close(self) -> None:
+        """Let go of what outlives a worker."""
+        self._remains.close()
+
     def until_done(self, refs: Refs) -> Made:
+        """Run the stage and return what came of it.
+
+        Raises:
+            EnvironmentBroken: no worker can be had.
+            WorkerDied: it died outside of any item's call.
+            Exception: what the stage raised, under the name of its class.
+        """
         request = self._request(refs)
         while True:
             request["used"] = [[*place, count] for place, count in self._used.items()]
@@ -111,6 +132,8 @@ class _Work:
             "most_pages": pages_of(run, planned.name),
             "leave_out": sorted(run.ledger.forgotten_roots(run.submission.tenant)),
             "mark": mark_of(planned),
+            "mark_till_done": self._mark,
+            "may_put_off": self._may_put_off,
         }
 
     @property
@@ -132,7 +155,11 @@ class _Work:
         elif call := said.get("retried"):
             self._retried(call["attempt"], call["delay"], rebuilt(call["error"]))
         elif said.get("signals"):
-            return self._answer(said)
+            return self._answer(lambda: _ANSWERS[said["signals"]](self._ctx.signals, said))
+        elif "turn" in said:
+            return self._answer(lambda: self._taken(said["turn"]))
+        elif "over" in said:
+            return self._answer(lambda: self._over(said["over"], Outcome(*said["outcome"])))
         elif "recall" in said:
             return {"answer": self._recall(said["recall"])}
         elif "met" in said:
@@ -142,13 +169,24 @@ class _Work:
 
     def _recall(self, keys: list[str]) -> list[Message]:
         """Return kept results, to every worker of this stage's run the same: what calls gave is noted by their items."""
-        if self._recalled is None:
+        if self._recalled is None and not self._recalls:
+            self._recalled = {}
+        elif self._recalled is None:
             self._recalled = self._batch_run.ledger.recall(self._batch_run.submission.tenant, keys)
         return [sent(one) for one in self._recalled.values()]
 
-    def _answer(self, said: Message) -> Message:
+    def _taken(self, host: str) -> Message:
+        assert self._turns is not None  # noqa: S101  # the worker knows the policy
+        attempt, wait = self._turns.begin(host)
+        return {"attempt": attempt, "wait": wait}
+
+    def _over(self, attempt: str, outcome: Outcome) -> None:
+        assert self._turns is not None  # noqa: S101  # as above
+        self._turns.over(attempt, outcome)
+
+    def _answer(self, asked: Callable[[], Any]) -> Message:
         try:
-            return {"answer": _ANSWERS[said["signals"]](self._ctx.signals, said)}
+            return {"answer": asked()}
         except LedgerError:
             raise  # the batch may be another run's by now
         except Exception as error:  # noqa: BLE001  # it is for the stage, which asked
@@ -162,6 +200,8 @@ class _Work:
         self._deaths = self._deaths + 1 if noted == self._noted else 1
         self._noted = noted
         error = self._error(death)
+        if self._turns is not None:
+            self._turns.give_up(error)
         if call is None:
             raise error
         place = (call.index, call.length)
@@ -202,6 +242,9 @@ _ANSWERS: Mapping[str, Callable[[Signals, Message], Any]] = {
 
 
 def _made(answer: Message) -> Made:
+    if put_off := answer.get("put_off"):
+        items = [PutOff(Failure(**one["failure"]), one["seconds"]) for one in put_off]
+        return Made(put_off=items, remembered=arrived(answer.get("remembered")))
     if waiting := answer.get("waiting"):
         deadline = None if waiting["deadline"] is None else timedelta(seconds=waiting["deadline"])
         condition = Condition.model_validate(waiting["condition"])

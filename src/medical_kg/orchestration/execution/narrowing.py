@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from medical_kg.orchestration.contract.state import type_names
-from medical_kg.orchestration.execution.calling import Failure
+from medical_kg.orchestration.execution.failing import Failure
 from medical_kg.orchestration.execution.fingerprint import fingerprint_of, why_not_reused
 from medical_kg.orchestration.execution.inputs import digests, outputs_of
 from medical_kg.orchestration.execution.sweeping import rooted
@@ -144,5 +144,11 @@ def _narrowed_record(
 ) -> StageRecord:
     mark, parts = fingerprint_of(planned, digests(plan, planned, outputs_of(kept)))
     # Its figures are the parent's; here it adds none.
-    none: dict[str, Any] = {"counts": {}, "retries": 0, "dead_letters": 0, "finished_at": former.started_at}
+    none: dict[str, Any] = {
+        "counts": {},
+        "retries": 0,
+        "dead_letters": 0,
+        "calls": None,
+        "finished_at": former.started_at,
+    }
     return former.model_copy(update={"outputs": outputs, "fingerprint": mark, "parts": parts, **none})

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+PARTS = frozenset({"limit", "updated_since"})
+"""With one of these only a part of the input is asked for, and nothing can be said of the rest."""
 NAMED = 3
 """How many records a message names."""
 
@@ -82,8 +84,11 @@ def finished(run: BatchRun, made: Made) -> tuple[Made, Pulled, Sweep | None]:
     pulled = Pulled(digests=swept.digests)
     if run.batch.parent is not None:
         return made, pulled, None
-    told = Sweep(unchanged=swept.unchanged, changed=len(swept.digests), pages=swept.pages)
-    if not (swept.complete and "limit" not in run.submission.input and _removes(run.plan)):
+    read_by = pipeline_fingerprint(run.plan) if swept.complete else ""
+    told = Sweep(
+        unchanged=swept.unchanged, changed=len(swept.digests), pages=swept.pages, read_by=read_by, total=swept.total
+    )
+    if not (swept.complete and PARTS.isdisjoint(run.submission.input) and _removes(run.plan)):
         return made, pulled, told
     missing = run.ledger.missing(run.batch.id, [input_record(one) for one in made.failures])
     if reason := _refusal(run, missing):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from medical_kg.orchestration.contract.errors import UsageError
 from medical_kg.orchestration.contract.foreign import identified
+from medical_kg.orchestration.execution.failing import Failure, Recorded
 from medical_kg.orchestration.execution.fingerprint import fingerprint
 from medical_kg.orchestration.execution.noting import Results
 from medical_kg.orchestration.execution.whole import one_each
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from medical_kg.orchestration.contract import StageContext, StageMetadata
     from medical_kg.orchestration.execution.calling import Called
     from medical_kg.orchestration.pipeline.plan import PlannedStage
-    from medical_kg.orchestration.resilience import Guard
+    from medical_kg.orchestration.resilience import Guard, Policy
 
 Find = Callable[[Sequence[str]], Mapping[str, ItemResult]]
 
@@ -31,6 +32,16 @@ Find = Callable[[Sequence[str]], Mapping[str, ItemResult]]
 def mark_of(planned: PlannedStage) -> str:
     """Return the part of an item's key that its stage decides; empty where results are not kept."""
     return fingerprint(planned, {}) if planned.cache else ""
+
+
+def mark_till_done(metadata: StageMetadata, policy: Policy, mark: str) -> str:
+    """Return such a part for what is kept only until its stage is done in this batch; empty where nothing is.
+
+    It is kept of stages that may be put off half-way, so that nothing is asked of anybody twice: of those that work item by
+    item under a policy with a circuit breaker or rate limit, unless they have an output handler.
+    """
+    keeps = metadata.mode == "item" and metadata.output_handler is None and metadata.read_keys[0].root_of is not None
+    return mark if policy.takes_turns and keeps else ""
 
 
 class Remembering:
@@ -54,10 +65,11 @@ class Remembering:
             raise UsageError(f"{what}; remove `cache` from the stage")
         self._guard, self._metadata, self._mark = guard, metadata, mark
         self._results = Results(metadata, singly=True)
+        self._items = items
         self._keys = {id(item): self._key(item) for item in items}
         self._known = find(list(self._keys.values()))
         self._used: list[str] = []
-        self._made: dict[str, tuple[Any, dict[str, Any], bytes]] = {}
+        self._made: dict[str, tuple[dict[str, Any], bytes]] = {}
 
     @property
     def overran(self) -> int:
@@ -78,31 +90,48 @@ class Remembering:
                 if known is None
                 else self._old(known)
             )
+        for item in subject:
+            self._check(self._known.get(self._keys[id(item)]))
         unknown = [item for item in subject if self._keys[id(item)] not in self._known]
         made = one_each(self._metadata, unknown, self._guard(function, ctx, unknown, **reads)) if unknown else []
         fresh = iter(made)
         found = ((item, self._known.get(self._keys[id(item)])) for item in subject)
         return [self._noted(item, next(fresh)) if known is None else self._old(known) for item, known in found]
 
+    def _check(self, known: ItemResult | None) -> None:
+        """Raise anew what is known of an item that has failed; of a group, it is found by halving."""
+        if known is not None and "failure" in known.head:
+            raise Recorded(Failure(**known.head["failure"]))
+
     def _old(self, known: ItemResult) -> Any:
+        self._check(known)
         self._used.append(known.key)
         return self._results.load(known.head, known.body)
 
     def _noted(self, item: Any, result: Any) -> Any:
         # Nothing comes of one that cannot be stored: the engine's checks refuse it.
         if (noted := self._results.dump(result)) is not None:
-            self._made[self._keys[id(item)]] = (item, *noted)
+            self._made[self._keys[id(item)]] = noted
         return result
 
-    def remembered(self, called: Called) -> Remembered:
-        """Return what was used, and what is to be kept: not of items that failed after all."""
+    def remembered(self, called: Called, *, failures: bool = False) -> Remembered:
+        """Return what was used, and what is to be kept: not of items that failed after all.
+
+        With ``failures`` it is noted of those that they failed: for a stage that is put off.
+        """
         key = self._metadata.read_keys[0]
-        failed = {one.item_id for one in called.failures}
-        made = [
-            ItemResult(key=name, root=identified(key.root_of(item)), head=head, body=body, files=_files(body))
-            for name, (item, head, body) in self._made.items()
-            if key.root_of is not None and key.id_of is not None and identified(key.id_of(item)) not in failed
-        ]
+        failed = {one.item_id: one.plain() for one in called.failures}
+        made = []
+        for item in self._items:
+            if key.id_of is None or key.root_of is None:
+                break
+            name, root = self._keys[id(item)], identified(key.root_of(item))
+            failure = failed.get(identified(key.id_of(item)))
+            if failure is not None and failures:
+                made.append(ItemResult(key=name, root=root, head={"failure": failure}, body=b""))
+            elif failure is None and name in self._made:
+                head, body = self._made[name]
+                made.append(ItemResult(key=name, root=root, head=head, body=body, files=_files(body)))
         used = tuple(dict.fromkeys(self._used))
         return Remembered(stage_type=self._metadata.stage_type, made=tuple(made), used=used)
 

@@ -15,42 +15,48 @@ from medical_kg.orchestration.contract.foreign import said
 from medical_kg.orchestration.execution.batch import Outcome
 from medical_kg.orchestration.execution.budget import budget_of
 from medical_kg.orchestration.execution.calling import call, pull
+from medical_kg.orchestration.execution.failing import seconds_of
 from medical_kg.orchestration.execution.fingerprint import fingerprint_of, rerun_note, why_not_reused
 from medical_kg.orchestration.execution.inputs import inputs, outputs_of
-from medical_kg.orchestration.execution.isolated import work
+from medical_kg.orchestration.execution.isolated import Work
 from medical_kg.orchestration.execution.leaving_out import counted
 from medical_kg.orchestration.execution.narrowing import narrowed
 from medical_kg.orchestration.execution.pulling import finished, meet, pages_of
-from medical_kg.orchestration.execution.remembering import Remembering, mark_of
+from medical_kg.orchestration.execution.remembering import Remembering, mark_of, mark_till_done
 from medical_kg.orchestration.execution.remembering import counted as with_cached
 from medical_kg.orchestration.execution.sharing import handing
 from medical_kg.orchestration.execution.storing import Made, joined, store
 from medical_kg.orchestration.execution.sweeping import sweep
+from medical_kg.orchestration.execution.turns import Metered, added, meter, put_off
 from medical_kg.orchestration.execution.waiting import look
 from medical_kg.orchestration.interruption import watched
 from medical_kg.orchestration.isolation import RemoteStageType
-from medical_kg.orchestration.ledger.contract import DeadLetter, NextBatch, Note, OutputRef, StageRecord
+from medical_kg.orchestration.ledger.contract import Calls, DeadLetter, NextBatch, Note, OutputRef, StageRecord
+from medical_kg.orchestration.resilience import Tally
 from medical_kg.orchestration.surroundings import kept
 from medical_kg.orchestration.telemetry.events import (
     CallOverran,
     CallRetried,
+    CircuitChanged,
     InputPulled,
     ItemDeadLettered,
     StageCompleted,
     StageFailed,
     StagePaused,
+    StagePutOff,
     StageReused,
     StageStarted,
 )
 
 if TYPE_CHECKING:
-    from medical_kg.orchestration.contract import StageContext, StateKey
+    from medical_kg.orchestration.contract import StateKey
     from medical_kg.orchestration.execution.batch import BatchRun
-    from medical_kg.orchestration.execution.calling import Failure
+    from medical_kg.orchestration.execution.failing import Failure
     from medical_kg.orchestration.execution.waiting import Pause
     from medical_kg.orchestration.ledger.contract import FingerprintParts, StageStatus, Wait
+    from medical_kg.orchestration.ledger.keeping import ItemResult, Remembered
     from medical_kg.orchestration.pipeline.plan import PlannedStage
-    from medical_kg.orchestration.resilience import Guard
+    from medical_kg.orchestration.resilience import Guard, HostChange, HostState
 
 
 def execute_stage(run: BatchRun, name: str) -> Outcome:
@@ -71,7 +77,7 @@ def execute_stage(run: BatchRun, name: str) -> Outcome:
             raise
         except BaseException as error:  # noqa: BLE001  # a plugin may raise anything; it fails this stage only
             watch.check()
-            return execution.fail(error)
+            return execution.end(error)
 
 
 class _Execution:
@@ -83,6 +89,10 @@ class _Execution:
         self._started = run.clock.now()
         self._notes: list[Note] = []
         self._parts: FingerprintParts | None = None
+        self._mark = ""
+        self._former: Calls | None = None
+        self._attempts = self._retries = 0
+        self._metered: Metered | None = None
 
     @property
     def type_name(self) -> str:
@@ -96,7 +106,9 @@ class _Execution:
             return Outcome(planned.name, "skipped", reason=f"{', '.join(lacking)} gave nothing")
         refs = inputs(run.plan, planned, outputs_of(results))
         mark, self._parts = fingerprint_of(planned, {key: [ref.digest for ref in found] for key, found in refs.items()})
-        former = results.get(planned.name)
+        former, self._mark = results.get(planned.name), f"{mark}/{run.batch.id}"
+        if former is not None and former.status == "postponed":
+            self._former, self._retries = former.calls, former.retries
         if former is not None and former.status == "completed" and self._may_reuse(former, mark, self._parts):
             run.ledger.note(
                 run.batch.id, run.batch.generation, planned.name, Note(event="stage reused", reason="unchanged")
@@ -137,16 +149,18 @@ class _Execution:
 
     def _work(self, refs: Mapping[str, list[OutputRef]], mark: str, pause: Pause) -> Outcome:
         run, planned = self._batch_run, self._planned
-        ctx = run.context(planned)
-        ctx.timed_out = pause.goes_on
+        self._metered = metered = meter(run, planned, self._circuit_changed)
+        metered.ctx.timed_out = pause.goes_on
         try:
             if isinstance(planned.type, RemoteStageType):
-                made = work(run, planned, refs, ctx, self._retried)
+                made = self._work_elsewhere(refs, metered)
             else:
-                made = self._work_here(refs, ctx)
+                made = self._work_here(refs, metered)
         except LedgerError as error:
             # The stage's own, or of a service it asked. If the batch is lost, the commit of this failure says so.
             return self.fail(error)
+        if made.put_off:
+            return self._put_off_items(made)
         if self._metadata.mode == "stream" and run.batch.parent is not None:
             made = narrowed(made, run, planned)
         if made.overran:
@@ -158,41 +172,108 @@ class _Execution:
             return self._wait(pause.kept(run, planned.name, made.waiting), mark)
         return self._complete(made, mark)
 
-    def _work_here(self, refs: Mapping[str, list[OutputRef]], ctx: StageContext) -> Made:
-        run, planned = self._batch_run, self._planned
+    def _work_elsewhere(self, refs: Mapping[str, list[OutputRef]], metered: Metered) -> Made:
+        may = {"recalls": self._recalls(), "may_put_off": self._may_put_off()}
+        work = Work(self._batch_run, self._planned, metered, self._retried, self._mark, **may)
+        try:
+            return work.until_done(refs)
+        finally:
+            self._attempts = work.attempts
+            work.close()
+
+    def _work_here(self, refs: Mapping[str, list[OutputRef]], metered: Metered) -> Made:
+        run, planned, ctx = self._batch_run, self._planned, metered.ctx
         reads = self._load(refs)
         remembering: Remembering | None = None
-        guard = run.guard(planned.policy, ctx, self._retried, run.draw)
-        with run.instances.use(planned, ctx, guard) as stage:
-            if self._metadata.mode == "stream":
-                take, cursor, limit = partial(pull, stage, ctx, guard), run.batch.cursor, run.submission.batch_size
-                forgotten = run.ledger.forgotten_roots(run.submission.tenant)
-                most = pages_of(run, planned.name)
-                called, swept = sweep(self._metadata, take, cursor, limit, partial(meet, run), forgotten, most)
-            else:
-                remembering = self._remembering(guard, reads)
-                called, swept = call(stage, ctx, remembering or guard, reads), None
+        opening = run.guard(planned.policy, ctx, self._retried, run.draw)
+        guard = run.guard(planned.policy, ctx, self._retried, run.draw, metered.guarded)
+        try:
+            with run.instances.use(planned, ctx, opening) as stage:
+                if self._metadata.mode == "stream":
+                    take, cursor, limit = partial(pull, stage, ctx, guard), run.batch.cursor, run.submission.batch_size
+                    forgotten = run.ledger.forgotten_roots(run.submission.tenant)
+                    most = pages_of(run, planned.name)
+                    called, swept = sweep(self._metadata, take, cursor, limit, partial(meet, run), forgotten, most)
+                else:
+                    remembering = self._remembering(guard, reads)
+                    called, swept = call(stage, ctx, remembering or guard, reads), None
+        finally:
+            self._attempts = guard.attempts
+        overran = opening.overran + guard.overran
         if called.waiting is not None:
-            return Made(waiting=called.waiting, overran=guard.overran)
+            return Made(waiting=called.waiting, overran=overran)
+        if called.put_off and self._may_put_off():
+            till_done = remembering.remembered(called, failures=True) if remembering else None
+            return Made(put_off=called.put_off, remembered=till_done)
+        called.fail_put_off()
         outputs, counts = store(self._metadata, called, run.checkpoints.put)
         for key, value in called.output.items():
             if hand := handing(key):
                 # The stage may have kept what it gave.
                 run.values[key.name, outputs[key.name].digest] = hand(value)
-        remembered = remembering.remembered(called) if remembering else None
+        remembered = remembering.remembered(called) if remembering and planned.cache else None
         counts = with_cached(counted(counts, swept.left_out if swept else 0), remembered)
-        return Made(outputs, counts, called.failures, None, called.cursor, guard.overran, swept, remembered)
+        return Made(outputs, counts, called.failures, None, called.cursor, overran, swept, remembered)
 
     def _remembering(self, guard: Guard, reads: Mapping[str, Any]) -> Remembering | None:
-        if not (mark := mark_of(self._planned)):
+        run, planned = self._batch_run, self._planned
+        mark = mark_of(planned) or mark_till_done(self._metadata, planned.policy, self._mark)
+        if not mark:
             return None
-        find = partial(self._batch_run.ledger.recall, self._batch_run.submission.tenant)
+        find = partial(run.ledger.recall, run.submission.tenant) if self._recalls() else _nothing
         return Remembering(guard, self._metadata, mark, reads[self._metadata.read_keys[0].name], find)
+
+    def _recalls(self) -> bool:
+        """Whether results of single items may be there already."""
+        return self._planned.cache or self._former is not None
+
+    def _may_put_off(self) -> bool:
+        """Whether items may be put off (once more), instead of failing."""
+        now = self._batch_run.clock.now()
+        return put_off(self._former, self._planned.policy, 0.0, now, items=True) is not None
 
     def _retried(self, attempt: int, delay: float, error: BaseException) -> None:
         run = self._batch_run
         self._notes.append(Note(event="retrying", reason=said(error), detail={"attempt": attempt}))
         run.events.emit(CallRetried(**run.about(self._planned), attempt=attempt, delay=delay, error=said(error)))
+
+    def _circuit_changed(self, host: str, change: HostChange, state: HostState) -> None:
+        run, planned = self._batch_run, self._planned
+        facts: dict[str, Any] = {
+            "policy": planned.policy_name,
+            "host": host,
+            "failures": state.failures,
+            "open_until": state.open_until,
+        }
+        reason = f"{host or 'no host'} (policy {planned.policy_name}), {state.failures} failures in a row"
+        self._notes.append(Note(event=f"circuit {change}", reason=reason, detail=facts))
+        run.events.emit(CircuitChanged(**run.about(planned), change=change, **facts))
+
+    def end(self, error: BaseException) -> Outcome:
+        """Commit that the stage is put off, where the error says so and it has not been for too long; else its failure."""
+        seconds = seconds_of(error)
+        if seconds is None:
+            return self.fail(error)
+        now = self._batch_run.clock.now()
+        times = put_off(self._former, self._planned.policy, seconds, now, items=False)
+        return self.fail(error) if times is None else self._put_off(times, said(error))
+
+    def _put_off_items(self, made: Made) -> Outcome:
+        seconds, now = max(one.seconds for one in made.put_off), self._batch_run.clock.now()
+        times = put_off(self._former, self._planned.policy, seconds, now, items=True)
+        assert times is not None  # noqa: S101  # items are put off only where they may be
+        first = made.put_off[0].failure
+        number = len(made.put_off)
+        reason = f"{number} {'item' if number == 1 else 'items'}: {first.error}: {first.message}"
+        return self._put_off(times, reason, made.remembered)
+
+    def _put_off(self, times: Mapping[str, Any], reason: str, remembered: Remembered | None = None) -> Outcome:
+        run, planned = self._batch_run, self._planned
+        record = self._record("postponed", "", error=reason, times=times)
+        run.ledger.commit(record, run.batch.generation, notes=self._notes, remembered=remembered)
+        until = times["again_at"]
+        run.events.emit(StagePutOff(**run.about(planned), until=until, reason=reason, **_figures(record)))
+        return Outcome(planned.name, "postponed", record, reason=reason)
 
     def _wait(self, wait: Wait, mark: str) -> Outcome:
         run, planned = self._batch_run, self._planned
@@ -226,7 +307,9 @@ class _Execution:
         self._tell_letters(letters)
         if self._metadata.mode == "stream":
             records = sum(ref.items or 0 for ref in made.outputs.values())
-            run.events.emit(InputPulled(**run.about(planned), records=records, more=following is not None))
+            total = found.total if found else None
+            about = run.about(planned)
+            run.events.emit(InputPulled(**about, records=records, more=following is not None, total=total))
         run.events.emit(
             StageCompleted(
                 **run.about(planned),
@@ -234,6 +317,7 @@ class _Execution:
                 dead_letters=len(letters),
                 retries=record.retries,
                 duration=record.duration,
+                **_figures(record),
             )
         )
         return Outcome(planned.name, "completed", record)
@@ -267,11 +351,14 @@ class _Execution:
         record = self._record("failed", "", error=told, dead_letters=len(letters))
         run.ledger.commit(record, run.batch.generation, dead_letters=letters, notes=self._notes, next_batch=following)
         self._tell_letters(letters)
-        run.events.emit(StageFailed(**run.about(planned), error=told))
+        run.events.emit(StageFailed(**run.about(planned), error=told, **_figures(record)))
         return Outcome(planned.name, "failed", record, error)
 
-    def _record(self, status: StageStatus, mark: str, **more: Any) -> StageRecord:
+    def _record(
+        self, status: StageStatus, mark: str, *, times: Mapping[str, Any] | None = None, **more: Any
+    ) -> StageRecord:
         run, planned = self._batch_run, self._planned
+        calls = added(self._former, self._attempts, self._metered.tally if self._metered else Tally())
         origin = planned.type.origin
         return StageRecord(
             batch_id=run.batch.id,
@@ -281,11 +368,21 @@ class _Execution:
             fingerprint=mark,
             origin={"distribution": origin.distribution, "version": origin.version, "object": origin.object},
             parts=self._parts if mark else None,
-            retries=sum(note.event == "retrying" for note in self._notes),
+            retries=self._retries + sum(note.event == "retrying" for note in self._notes),
             started_at=self._started,
             finished_at=run.clock.now(),
+            calls=calls.model_copy(update=times or {}),
             **more,
         )
+
+
+def _figures(record: StageRecord) -> dict[str, Any]:
+    assert record.calls is not None  # noqa: S101  # it is in each new record
+    return record.calls.model_dump(include={"attempts", "waits", "waited", "refused", "put_offs"})
+
+
+def _nothing(_: Sequence[str]) -> Mapping[str, ItemResult]:
+    return {}
 
 
 def _told_apart(failures: Iterable[Failure]) -> Iterator[tuple[str, Failure]]:

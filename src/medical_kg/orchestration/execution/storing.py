@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from medical_kg.orchestration.contract.errors import ContractError
 from medical_kg.orchestration.contract.foreign import said
-from medical_kg.orchestration.execution.calling import Called, Failure, count
+from medical_kg.orchestration.execution.calling import Called, count
+from medical_kg.orchestration.execution.failing import Failure, PutOff
 from medical_kg.orchestration.ledger.contract import OutputRef
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class Made:
     """What came of a stage, stored.
 
     ``overran`` counts calls that took longer than their policy's timeout; ``swept`` is what a stream stage found,
-    ``remembered`` what is kept for later.
+    ``remembered`` what is kept for later. With items that are ``put_off`` nothing else counts but what is remembered.
     """
 
     outputs: Mapping[str, OutputRef] = field(default_factory=dict)
@@ -35,6 +36,7 @@ class Made:
     overran: int = 0
     swept: Swept | None = None
     remembered: Remembered | None = None
+    put_off: Sequence[PutOff] = ()
 
 
 def load(key: StateKey[Any], refs: Iterable[OutputRef], get: Callable[[str, str], bytes]) -> Any:

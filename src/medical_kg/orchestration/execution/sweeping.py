@@ -39,7 +39,7 @@ class Meet(Protocol):
 class Swept:
     """What was found: the roots that are new or changed with their digests, how many are not, and whether that is all.
 
-    ``complete`` is what the stage says of the last page; ``left_out`` counts forgotten roots.
+    ``complete`` and ``total`` are what the stage says of the last page; ``left_out`` counts forgotten roots.
     """
 
     digests: dict[str, str] = field(default_factory=dict)
@@ -47,13 +47,14 @@ class Swept:
     complete: bool = False
     left_out: int = 0
     pages: int = 1
+    total: int | None = None
 
     def add(self, page: Swept) -> None:
         """Put what a later page found to it."""
         self.digests |= page.digests
         self.unchanged += page.unchanged
         self.pages += 1
-        self.complete = page.complete
+        self.complete, self.total = page.complete, page.total
 
 
 def sweep(
@@ -114,7 +115,7 @@ def _look(
         skipped = set(meet(digests, rejected, process_all=page.process_all)).difference(changed)
     _drop(page, roots, skipped)
     left = {root: digest for root, digest in digests.items() if root not in skipped} if skipped else digests
-    return Swept(left, len(skipped), page.complete)
+    return Swept(left, len(skipped), page.complete, total=page.total)
 
 
 def _drop(page: Called, roots: Roots, unwanted: Collection[str]) -> None:

@@ -14,9 +14,18 @@ if TYPE_CHECKING:
     from medical_kg.orchestration.pipeline.plan import PlannedStage
 
 Verdict = Literal[
-    "ran", "reused", "waits", "failed", "skipped", "not yet run", "runs again", "may run again", "no longer there"
+    "ran",
+    "reused",
+    "waits",
+    "put off",
+    "failed",
+    "skipped",
+    "not yet run",
+    "runs again",
+    "may run again",
+    "no longer there",
 ]
-RUNS_ANEW = ("runs again", "may run again", "not yet run", "failed", "waits", "skipped")
+RUNS_ANEW = ("runs again", "may run again", "not yet run", "failed", "waits", "put off", "skipped")
 """What a stage of these verdicts gives is not known before it runs."""
 
 
@@ -84,6 +93,10 @@ def judge(look: Look, name: str, planned: PlannedStage | None, *, unread: bool =
     changes, unknown = _changes(look, planned, record) if planned else ((), ())
     if record.status == "waiting":
         return _waiting(look, record, changes)
+    if record.status == "postponed":
+        return _told(
+            record, "put off", record.error or "no reason is known", "a resume runs it again when its time has come"
+        )
     if record.status == "failed":
         advice = ("a resume runs it again",) if look.goes_on else ()
         return _told(record, "failed", record.error or "no reason is known", *advice)
@@ -128,7 +141,7 @@ def _changes(look: Look, planned: PlannedStage, record: StageRecord) -> tuple[tu
         + [ref.digest for ref in handed(binding.key, outputs_of(look.results))]
         for binding in planned.bindings
     }
-    if record.status == "failed":
+    if record.status in ("failed", "postponed"):
         return (), unknown
     mark, parts = fingerprint_of(planned, inputs)
     stream = planned.type.metadata.mode == "stream"
@@ -167,6 +180,7 @@ BEFORE = {
     RUNS_AGAIN: "again: {}",
     "stage failed": "again, after it had failed",
     "stage waiting": "after its wait",
+    "stage postponed": "again, after it had been put off",
     "stage completed": "again",
     "stage reused": "again",
 }

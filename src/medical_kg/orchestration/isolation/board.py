@@ -23,6 +23,7 @@ OPENING, WHOLE = -1, -2
 
 _CALL = struct.Struct("=qqqd")
 _STARTED = struct.Struct("=d")
+_COUNT = struct.Struct("=q")
 _FRAME = struct.Struct(">II")
 
 
@@ -50,10 +51,24 @@ class Board:
 
     def begin(self, call: Call) -> None:
         """Say that a call begins."""
+        if call.index != OPENING:
+            _COUNT.pack_into(self._memory, _CALL.size, self.attempts + 1)
         # The start is what makes the rest valid: taken away first, put there last.
         self.end()
         _CALL.pack_into(self._memory, 0, call.index, call.length, call.attempt, 0.0)
         _STARTED.pack_into(self._memory, _CALL.size - _STARTED.size, call.started)
+
+    @property
+    def attempts(self) -> int:
+        """How many calls have begun, in all workers that wrote here, but for the opening of the stage."""
+        count: int = _COUNT.unpack_from(self._memory, _CALL.size)[0]
+        return count
+
+    def wait(self, seconds: float) -> None:
+        """Say that the running call was made to wait so long, which is not its own time."""
+        call = self.running()
+        if call is not None:
+            _STARTED.pack_into(self._memory, _CALL.size - _STARTED.size, call.started + seconds)
 
     def end(self) -> None:
         """Say that no call is running."""

@@ -29,7 +29,7 @@ class Channel:
     def __init__(self, end: socket.socket) -> None:
         """Keep the socket."""
         self._socket = end
-        self._sending = threading.Lock()
+        self._sending, self._asking = threading.Lock(), threading.Lock()
 
     def send(self, message: Mapping[str, Any], fds: Sequence[int] = ()) -> None:
         """Send a message, and open files with it; values JSON does not know go as their text.
@@ -51,6 +51,19 @@ class Channel:
         except ConnectionError:
             return None
         return (json.loads(data.decode("utf-8", "surrogatepass")), fds) if data else None
+
+    def ask(self, message: Mapping[str, Any]) -> Message:
+        """Send a message and return the answer; several threads may ask, one after the other.
+
+        Raises:
+            ConnectionResetError: the other end is gone.
+        """
+        with self._asking:
+            self.send(message)
+            received = self.receive()
+        if received is None:
+            raise ConnectionResetError("the engine is gone")
+        return received[0]
 
     def arrives(self, seconds: float | None) -> bool:
         """Whether something arrives within so many seconds (None: wait for it); the end of the other side counts."""

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 
 from medical_kg.orchestration.contract import ConditionRef, PluginName
 from medical_kg.orchestration.contract.errors import PluginError, PluginNotFound
 from medical_kg.orchestration.contract.foreign import message_of, said
+from medical_kg.orchestration.contract.secrets import WRITTEN_OUT, conceal_in
 from medical_kg.orchestration.interruption import watched
 
 if TYPE_CHECKING:
@@ -80,8 +81,9 @@ def _judge(
     config: Any = None
     try:
         config = model.model_validate(given)
-        if coerced := tuple(_coerced(given, config, ())):
-            return _naming(Verdict(errors=coerced), _references(config, None, ()), installation)
+        conceal_in(config)
+        if wrong := (*_coerced(given, config, ()), *_written_out(given, config, ())):
+            return _naming(Verdict(errors=wrong), _references(config, None, ()), installation)
         config = type_.cls.configure(config, stage=stage, conditions=conditions)
     except ValidationError as error:
         return _naming(Verdict(errors=tuple(details_of(error, model))), _sound(error, model, given), installation)
@@ -94,19 +96,38 @@ def _judge(
 
 def _coerced(given: Any, taken: Any, loc: Loc) -> Iterator[Details]:
     """Give an error for each ``true`` or ``false`` that pydantic took for the number 1 or 0."""
-    if isinstance(given, bool):
-        if isinstance(taken, (int, float)) and not isinstance(taken, bool):
-            yield {"type": "int_type", "loc": loc, "msg": "Input should be a number", "input": given}
-    elif isinstance(given, Mapping) and isinstance(taken, BaseModel):
+    if isinstance(given, bool) and isinstance(taken, (int, float)) and not isinstance(taken, bool):
+        yield {"type": "int_type", "loc": loc, "msg": "Input should be a number", "input": given}
+    for step, inner, kept in _pairs(given, taken):
+        yield from _coerced(inner, kept, (*loc, step))
+
+
+def _written_out(given: Any, taken: Any, loc: Loc) -> Iterator[Details]:
+    """Give an error for each secret of pydantic's that stands in the file, and so would stand in the ledger."""
+    if isinstance(taken, (SecretStr, SecretBytes)):
+        yield {
+            "type": "value_error",
+            "loc": loc,
+            "msg": f"{WRITTEN_OUT}, which needs a field of the type Secret",
+            "input": given,
+        }
+        return
+    for step, inner, kept in _pairs(given, taken):
+        yield from _written_out(inner, kept, (*loc, step))
+
+
+def _pairs(given: Any, taken: Any) -> Iterator[tuple[str | int, Any, Any]]:
+    """Give what stands in a value of the file, with what was taken of it, and the way there."""
+    if isinstance(given, Mapping) and isinstance(taken, BaseModel):
         for name, info in type(taken).model_fields.items():
-            key = info.alias or name
-            yield from _coerced(given.get(key), getattr(taken, name), (*loc, key))
+            if (key := info.alias or name) in given:
+                yield key, given[key], getattr(taken, name)
     elif isinstance(given, Mapping) and isinstance(taken, Mapping):
         for key in given.keys() & taken.keys():
-            yield from _coerced(given[key], taken[key], (*loc, key))
+            yield key, given[key], taken[key]
     elif isinstance(given, list) and isinstance(taken, (list, tuple)):
         for index, (inner, kept) in enumerate(zip(given, taken, strict=False)):
-            yield from _coerced(inner, kept, (*loc, index))
+            yield index, inner, kept
 
 
 def _naming(verdict: Verdict, references: Iterable[_Reference], installation: Installation) -> Verdict:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from medical_kg.orchestration.contract.secrets import redacted
+
 if TYPE_CHECKING:
     from medical_kg.orchestration.isolation.channel import Channel
 
@@ -29,7 +31,7 @@ class Forward(logging.Handler):
         if record.exc_info:
             text = f"{text}\n{logging.Formatter().formatException(record.exc_info)}"
         with suppress(OSError):  # the engine is gone, and with it the log
-            self._channel.send({"log": {**said, **ids, "msg": text}})
+            self._channel.send({"log": {**said, **ids, "msg": redacted(text)}})
 
 
 def log(said: Mapping[str, Any]) -> None:

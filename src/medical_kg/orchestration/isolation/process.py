@@ -40,7 +40,7 @@ MEMORY_EXIT = 71
 """How a worker ends when its memory limit is used up: it cannot go on as if nothing was."""
 TAIL_LINES, LINE_BYTES = 8, 2000
 """How much of what a worker printed is kept for messages."""
-LENT = ("medical_kg", "packaging", "tenacity")
+LENT = ("medical_kg", "packaging", "stamina", "tenacity")
 """Packages of the engine that a worker gets where it has none of its own: all without compiled parts."""
 NOT_INHERITED = frozenset({"PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__"})
 """Variables that say where the engine's modules are, which is not where the worker's are."""

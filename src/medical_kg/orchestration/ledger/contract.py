@@ -10,18 +10,23 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from medical_kg.orchestration.contract import Condition, OnTimeout, Signal
+from medical_kg.orchestration.ledger.calls import Calls as Calls  # noqa: PLC0414  # of a record here
 from medical_kg.orchestration.ledger.parts import FingerprintParts as FingerprintParts  # noqa: PLC0414  # of a record here
+from medical_kg.orchestration.ledger.requests import Budget as Budget  # noqa: PLC0414  # given on
 from medical_kg.orchestration.ledger.requests import NewSubmission as NewSubmission  # noqa: PLC0414  # given on
+from medical_kg.orchestration.ledger.requests import NextBatch as NextBatch  # noqa: PLC0414  # given on
+from medical_kg.orchestration.ledger.requests import Note as Note  # noqa: PLC0414  # given on
 from medical_kg.orchestration.ledger.requests import Row as Row  # noqa: PLC0414  # given on
-from medical_kg.orchestration.ledger.sweeps import Missing, Pulled, Sweep
+from medical_kg.orchestration.ledger.sweeps import Missing, Pulled, Readings, Sweep
 from medical_kg.orchestration.ledger.tracing import Tracing
+from medical_kg.orchestration.resilience import HostStates
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.ledger.holdings import Holdings
     from medical_kg.orchestration.ledger.keeping import Remembered
 
 Status = Literal["pending", "running", "waiting", "completed", "failed", "cancelled"]
-StageStatus = Literal["completed", "failed", "waiting"]
+StageStatus = Literal["completed", "failed", "waiting", "postponed"]
 
 LEGAL_MOVES: Mapping[Status, frozenset[Status]] = {
     "pending": frozenset({"running", "cancelled"}),
@@ -91,7 +96,8 @@ class StageRecord(Row):
 
     ``parts`` are what the fingerprint was made of; None of a failed stage, and of a result that an earlier release kept.
     ``origin`` is the provenance of the plugin (distribution, version, object, and file where known); ``counts`` are
-    what its counter said; ``retries`` the calls that were repeated; ``duration`` is in seconds.
+    what its counter said; ``retries`` the calls that were repeated; ``duration`` is in seconds. One that is ``postponed`` runs
+    again at ``calls.again_at``; its ``error`` says why.
     """
 
     batch_id: str
@@ -109,6 +115,7 @@ class StageRecord(Row):
     error: str | None = None
     parts: FingerprintParts | None = None
     sweep: Sweep | None = None
+    calls: Calls | None = None
 
     @property
     def duration(self) -> float:
@@ -165,28 +172,6 @@ class HistoryEntry(Row):
     detail: Mapping[str, Any] = {}
 
 
-class Note(Row):
-    """A line for the history that goes along with a commit, e.g. a retry of a call."""
-
-    event: str
-    reason: str
-    detail: Mapping[str, Any] = {}
-
-
-class NextBatch(Row):
-    """The batch that follows, opened in the transaction that commits a page; ``cursor`` is where it starts."""
-
-    cursor: str
-
-
-class Budget(Row):
-    """How many input records of a batch may fail: ``limit`` as written, ``total`` what a percentage is taken of."""
-
-    limit: int | str
-    allowed: int
-    total: int | None = None
-
-
 class Replay(Row):
     """Dead letters of one stage of the batch ``parent``, by item; ``records`` are the results that are taken over."""
 
@@ -196,7 +181,7 @@ class Replay(Row):
     records: tuple[StageRecord, ...] = ()
 
 
-class Ledger(Tracing, Protocol):
+class Ledger(Tracing, Readings, HostStates, Protocol):
     """The durable record. Methods raise ``RecordNotFound``, ``IllegalTransition``, ``StaleGeneration``, ``BatchHeld``."""
 
     def open_submission(self, new: NewSubmission) -> tuple[Submission, bool]:
@@ -317,9 +302,9 @@ class Ledger(Tracing, Protocol):
     def settle(self, batch_id: str, generation: int, stages: Sequence[str], *, fingerprint: str = "") -> Batch:
         """End a run of a batch whose pipeline has these stages, and give up the lease.
 
-        Failed when any stage failed; waiting when any waits (``ready_at``: now if a condition already holds or a
-        deadline has passed, else the nearest deadline, else None); completed when every stage completed; else pending
-        and ready at once (the run was cut short). The submission's status follows its batches. When a replay batch
+        Failed when any stage failed; waiting when any waits and none is postponed (``ready_at``: now if a condition already holds or a
+        deadline has passed, else the nearest deadline, else None); completed when every stage completed; else pending,
+        and ready when the first that is postponed is to run again, or at once (the run was cut short). The submission's status follows its batches. When a replay batch
         completes, those of its dead letters that did not fail again are resolved. What a completed batch pulled has
         then been seen under this pipeline ``fingerprint``, unless that is empty; not so roots with open dead letters.
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 REMOVED = "(removed with a document that was forgotten)"
 """Stands where an error text was: it may have quoted the document."""
-TELLING = ("retrying", "stage failed", "failed", "waiting", "stage waiting")
+TELLING = ("retrying", "stage failed", "failed", "waiting", "stage waiting", "stage postponed")
 """Lines of the history whose reason a stage may have worded."""
 
 

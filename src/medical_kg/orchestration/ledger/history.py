@@ -2,7 +2,7 @@
 
 Its words (``event``): ``submitted``; a batch's new status (``pending``, ``running``, ``waiting``, ``completed``,
 ``failed``, ``cancelled``); ``launched``, when a run is started for it; ``dead letters resolved``; ``pipeline changed``;
-``results pruned``; ``stage completed``, ``stage failed``, ``stage waiting``; ``signal``, and ``woken`` for each stage whose
+``results pruned``; ``stage completed``, ``stage failed``, ``stage waiting``, ``stage postponed``; ``signal``, and ``woken`` for each stage whose
 condition it made hold; and whatever the notes of a run say. A submission's own status is not written down:
 it follows from its batches.
 """

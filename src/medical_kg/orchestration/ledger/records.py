@@ -57,7 +57,7 @@ def ident_of(facts: Any) -> str:
     return f"s{key_of(facts)[:12]}"
 
 
-OPTIONS = frozenset({"limit", "full_refresh", "max_removed"})
+OPTIONS = frozenset({"limit", "full_refresh", "max_removed", "since", "updated_since"})
 """What an input may say besides what it is: how much of it is wanted, and how."""
 
 
@@ -68,7 +68,9 @@ def source_key(given: Mapping[str, Any]) -> str:
 
 def unfinished_key(new: NewSubmission) -> str:
     """Return what no two unfinished submissions share: a key over tenant, pipeline, input and overrides."""
-    return key_of([new.tenant, new.pipeline, dict(new.input), dict(new.overrides)])
+    # When the last reading was differs from time to time, what is asked for does not.
+    asked = {name: value for name, value in new.input.items() if name != "updated_since"}
+    return key_of([new.tenant, new.pipeline, asked, dict(new.overrides)])
 
 
 def storable(text: str) -> str:

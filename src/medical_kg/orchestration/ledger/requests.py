@@ -1,4 +1,4 @@
-"""What the ledger is asked to open: a submission, and what started it."""
+"""What the ledger is asked to open, and what started it; and what comes along with a commit."""
 
 from __future__ import annotations
 
@@ -51,3 +51,25 @@ class NewSubmission(Row):
     plugin_lock: Mapping[str, Any] | None = None
     pipeline_text: str = ""
     told: Signal | None = None
+
+
+class Note(Row):
+    """A line for the history that goes along with a commit, e.g. a retry of a call."""
+
+    event: str
+    reason: str
+    detail: Mapping[str, Any] = {}
+
+
+class NextBatch(Row):
+    """The batch that follows, opened in the transaction that commits a page; ``cursor`` is where it starts."""
+
+    cursor: str
+
+
+class Budget(Row):
+    """How many input records of a batch may fail: ``limit`` as written, ``total`` what a percentage is taken of."""
+
+    limit: int | str
+    allowed: int
+    total: int | None = None

@@ -13,13 +13,16 @@ from medical_kg.orchestration.ledger import (
     forgetting,
     history,
     holdings,
+    hosts,
     kept,
+    readings,
     replays,
     results,
     seen,
     signals,
     submissions,
     traces,
+    transitions,
 )
 from medical_kg.orchestration.ledger.contract import (
     LEGAL_MOVES,
@@ -40,7 +43,6 @@ from medical_kg.orchestration.ledger.contract import (
 from medical_kg.orchestration.ledger.records import submission_of
 from medical_kg.orchestration.ledger.schema import bring_up_to_date
 from medical_kg.orchestration.ledger.sweeps import Missing, Pulled
-from medical_kg.orchestration.ledger.transitions import check_at_work, check_generation, check_not_cancelled, verdict
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -68,7 +70,7 @@ def open_ledger(url: str, *, clock: Clock | None = None) -> Ledger:
     return SqlLedger(engine, clock or SystemClock())
 
 
-class SqlLedger(kept.SqlKeeping):
+class SqlLedger(kept.SqlKeeping, hosts.SqlHosts, readings.SqlReadings):
     """The ledger over a SQLAlchemy engine; may be used from several threads, and beside other processes.
 
     A forked process opens its own: SQLite's connections do not survive a fork.
@@ -159,7 +161,7 @@ class SqlLedger(kept.SqlKeeping):
         with writing(self._engine) as connection:
             now = self._now()
             held = batches.load(connection, batch_id)
-            check_at_work(held.batch, generation)
+            transitions.check_at_work(held.batch, generation)
             if held.batch.status == "running":
                 until = now + lease_seconds
                 batches.change(connection, held, now=now, lease_until=until, ready_at=until)
@@ -168,7 +170,7 @@ class SqlLedger(kept.SqlKeeping):
         """See ``Ledger.set_run``."""
         with writing(self._engine) as connection:
             held = batches.load(connection, batch_id)
-            check_generation(held.batch, generation)
+            transitions.check_generation(held.batch, generation)
             batches.change(connection, held, now=self._now(), run_id=run_id)
 
     def commit(  # noqa: PLR0913  # all that one transaction makes valid
@@ -189,7 +191,7 @@ class SqlLedger(kept.SqlKeeping):
         with writing(self._engine) as connection:
             now = self._now()
             held = batches.load(connection, record.batch_id)
-            check_at_work(held.batch, generation)
+            transitions.check_at_work(held.batch, generation)
             if budget is not None:
                 replays.check_budget(connection, held, record.stage, dead_letters, budget)
             results.keep(connection, held, record, notes, str(wait.condition) if wait else record.error or "", now)
@@ -209,7 +211,7 @@ class SqlLedger(kept.SqlKeeping):
         """See ``Ledger.note``."""
         with writing(self._engine) as connection:
             held = batches.load(connection, batch_id)
-            check_generation(held.batch, generation)
+            transitions.check_generation(held.batch, generation)
             line = history.Line(note.event, note.reason, batch_id, stage, note.detail)
             batches.write(connection, held, [line], now=self._now())
 
@@ -219,7 +221,7 @@ class SqlLedger(kept.SqlKeeping):
         """See ``Ledger.meet``."""
         with writing(self._engine) as connection:
             held = batches.load(connection, batch_id)
-            check_at_work(held.batch, generation)
+            transitions.check_at_work(held.batch, generation)
             return seen.meet(connection, held, digests, fingerprint, rejected)
 
     def met(self, batch_id: str, roots: Collection[str]) -> frozenset[str]:
@@ -237,12 +239,13 @@ class SqlLedger(kept.SqlKeeping):
         with writing(self._engine) as connection:
             now = self._now()
             held = batches.load(connection, batch_id)
-            check_generation(held.batch, generation)
-            check_not_cancelled(held.batch)
-            status, reason = verdict(results.of_batch(connection, batch_id), stages)
+            transitions.check_generation(held.batch, generation)
+            transitions.check_not_cancelled(held.batch)
+            status, reason = transitions.verdict(found := results.of_batch(connection, batch_id), stages)
             if held.batch.status == status == "failed":
                 return held.batch
-            ready_at = now if status == "pending" else None
+            transitions.check_outcome(held.batch, status)
+            ready_at = transitions.ready_again(found, now) if status == "pending" else None
             if status == "waiting":
                 ready_at = signals.wake_time(connection, held, now)
             if status == "completed":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, Protocol
 
 from medical_kg.orchestration.contract.model import Model
 
@@ -11,7 +12,9 @@ class Sweep(Model):
     """What a stream stage found of its input, in one batch: by input records.
 
     ``unchanged`` were processed before and are skipped; ``changed`` are new or changed; ``removed`` are gone from the
-    source; ``withheld`` are gone as it seems, but were not removed, for the ``reason``. It took so many ``pages``.
+    source; ``withheld`` are gone as it seems, but were not removed, for the ``reason``. It took so many ``pages``. ``read_by``
+    is the fingerprint of the pipeline where the reading ended with all that was asked for, else empty; ``total`` is how many
+    records the source says there are.
     """
 
     unchanged: int = 0
@@ -20,6 +23,8 @@ class Sweep(Model):
     withheld: int = 0
     reason: str = ""
     pages: int = 1
+    read_by: str = ""
+    total: int | None = None
 
 
 class Pulled(Model):
@@ -41,3 +46,13 @@ class Missing(Model):
     roots: tuple[str, ...]
     known: int
     unread: tuple[str, ...]
+
+
+class Readings(Protocol):
+    """See ``Ledger``."""
+
+    def last_reading(self, tenant: str, pipeline: str, given: Mapping[str, Any], fingerprint: str) -> float | None:
+        """Return when the newest submission was made that read all it asked for of an input, and has completed.
+
+        None where there is none by a pipeline of this ``fingerprint``; how much of the input was wanted makes no difference.
+        """

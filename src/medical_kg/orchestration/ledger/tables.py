@@ -1,4 +1,4 @@
-"""The ledger's tables. The tenant is part of every key, so no row of one tenant can point to another's.
+"""The ledger's tables. The tenant is part of every key but that of hosts, so no row of one tenant can point to another's.
 
 The migrations write down the same tables step by step; a test compares the two.
 """
@@ -21,7 +21,7 @@ from sqlalchemy import (
 
 from medical_kg.orchestration.contract.database import LONG_WORDS, WORDS
 
-SCHEMA = "0005"
+SCHEMA = "0006"
 """The newest migration: revisions are numbered in order, as text of four digits."""
 
 VERSION_TABLE = "ledger_version"
@@ -115,6 +115,8 @@ STAGE_RESULTS = Table(
     Column("parts", JSON(none_as_null=True)),
     # What a stream stage found of what was seen before; NULL of other stages.
     Column("sweep", JSON(none_as_null=True)),
+    # What its calls came to; NULL where an earlier release kept the result.
+    Column("calls", JSON(none_as_null=True)),
     PrimaryKeyConstraint("tenant", "batch_id", "stage"),
     _of_batch(),
 )
@@ -242,4 +244,21 @@ ITEM_RESULTS = Table(
     Column("used_at", Double, nullable=False, index=True),
     PrimaryKeyConstraint("tenant", "key"),
     Index("ix_item_results_root", "tenant", "root"),
+)
+
+HOSTS = Table(
+    "hosts",
+    METADATA,
+    # Of no tenant: a host that is asked too often does not care for whom.
+    Column("policy", WORDS, nullable=False),
+    Column("host", WORDS, nullable=False),
+    Column("failures", Integer, nullable=False),
+    # When a trial may be made; NULL while the circuit breaker is closed.
+    Column("open_until", Double),
+    # The attempt that tries whether the host works again, and until when it is waited for.
+    Column("trial", WORDS, nullable=False),
+    Column("trial_until", Double, nullable=False),
+    # No attempt is made before.
+    Column("next_at", Double, nullable=False),
+    PrimaryKeyConstraint("policy", "host"),
 )

@@ -32,6 +32,17 @@ def check_move(batch_id: str, old: Status, new: Status) -> None:
         raise IllegalTransition(f"batch {batch_id}", old, new, LEGAL_MOVES[old])
 
 
+def check_outcome(batch: Batch, status: Status) -> None:
+    """Refuse to have a failed batch run again by its settling, whatever was committed since: a retry is asked for.
+
+    Raises:
+        IllegalTransition: it names the batch, both states and the legal moves.
+    """
+    if batch.status == "failed" and status == "pending":
+        legal = LEGAL_MOVES["failed"] - {"pending"}
+        raise IllegalTransition(f"batch {batch.id}", "failed", "pending by its settling", legal)
+
+
 def check_generation(batch: Batch, generation: int) -> None:
     """Refuse a run whose batch was taken over.
 
@@ -125,16 +136,25 @@ def verdict(results: Mapping[str, StageRecord], stages: Sequence[str]) -> Verdic
     """Return what a run of a batch came to, given its results and the pipeline's stages."""
     by_status = {
         status: [name for name in stages if name in results and results[name].status == status]
-        for status in ("completed", "failed", "waiting")
+        for status in ("completed", "failed", "postponed", "waiting")
     }
     if failed := by_status["failed"]:
         return Verdict("failed", failure(results[failed[0]]))
+    if postponed := by_status["postponed"]:
+        # Also where another stage waits: what ends that is looked at when this one runs again.
+        return Verdict("pending", f"put off: {', '.join(postponed)}")
     if waiting := by_status["waiting"]:
         return Verdict("waiting", f"waiting: {', '.join(waiting)}")
     if len(by_status["completed"]) == len(stages):
         return Verdict("completed", "every stage completed")
     missing = next(name for name in stages if name not in results)
     return Verdict("pending", f"cut short before stage {missing!r}")
+
+
+def ready_again(results: Mapping[str, StageRecord], now: float) -> float:
+    """Return when a pending batch is to be taken up: when the first of its postponed stages is to run again, or now."""
+    postponed = [record.calls for record in results.values() if record.status == "postponed"]
+    return max(now, min((calls.again_at for calls in postponed if calls and calls.again_at), default=now))
 
 
 def failure(record: StageRecord) -> str:

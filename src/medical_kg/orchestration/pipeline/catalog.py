@@ -172,6 +172,5 @@ def load_plan(
     """
     result = Catalog(folders).check(name_or_path, installation, overrides, environments, text)
     if result.plan is None:
-        worth = [problem for problem in result.problems if problem.severity != "note"]
-        raise PipelineInvalid(os.fspath(name_or_path), worth)
+        raise PipelineInvalid(os.fspath(name_or_path), result.problems)
     return result.plan

@@ -24,7 +24,7 @@ from medical_kg.orchestration.pipeline.dataflow import (
 from medical_kg.orchestration.pipeline.draft import Draft, draft
 from medical_kg.orchestration.pipeline.overrides import apply
 from medical_kg.orchestration.pipeline.plan import Plan, PlannedStage
-from medical_kg.orchestration.pipeline.stages import Node, check_names, policy_notes, resolve
+from medical_kg.orchestration.pipeline.stages import Node, check_names, resolve
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.contract import NamedCondition
@@ -91,7 +91,7 @@ def check(
     problems += misshapen + _names(drafted, tree) + found
     problems += check_cycles(wiring, tree) + check_reads(wiring, stages, tree) + check_writes(wiring, tree)
     problems += check_streams(nodes, tree) + check_gates(drafted.gates, nodes, wiring, tree)
-    problems += check_schedule(tree) + policy_notes(nodes, tree)
+    problems += check_schedule(tree)
     ordered = tuple(sorted(problems, key=lambda one: (one.file != tree.file, one.file, one.line, one.column, one.code)))
     if drafted.spec is None or any(problem.severity == "error" for problem in ordered):
         return CheckResult(None, ordered)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from medical_kg.orchestration.contract.errors import near
+from medical_kg.orchestration.contract.moments import moment_of
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.pipeline.problems import Path, Problem
@@ -116,7 +117,8 @@ def check_schedule(tree: Tree) -> list[Problem]:
     """Return problems with what a pipeline file says of its schedule; a wrong kind of value is not judged here."""
     given = tree.value.get("schedule")
     around: Path = ("schedule", "cron") if isinstance(given, dict) else ("schedule",)
-    cron, zone_name = (given.get("cron"), given.get("timezone")) if isinstance(given, dict) else (given, None)
+    told = given if isinstance(given, dict) else {"cron": given}
+    cron, zone_name, since = told.get("cron"), told.get("timezone"), told.get("since")
     problems = []
     if isinstance(cron, str) and cron:
         try:
@@ -128,6 +130,12 @@ def check_schedule(tree: Tree) -> list[Problem]:
             zone(zone_name)
         except ValueError as error:
             problems.append(tree.problem("MKG071", f"schedule: {error}", ("schedule", "timezone"), _advice(zone_name)))
+    if isinstance(since, str) and since and since != "last":
+        try:
+            moment_of(since)
+        except ValueError as error:
+            advice = "write 'last' for what was updated since the last reading"
+            problems.append(tree.problem("MKG071", f"schedule: {error}", ("schedule", "since"), advice))
     return problems
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-Severity = Literal["error", "warning", "note"]
+from medical_kg.orchestration.contract.secrets import redacted
+
+Severity = Literal["error", "warning"]
 Path = tuple[str | int, ...]
 """Where a value stands in the file: keys and list positions from the top."""
 
@@ -62,7 +64,6 @@ KINDS: dict[str, Kind] = {
     "MKG060": Kind("a condition is never used", "warning"),
     "MKG061": Kind("resume_stage is not a stage"),
     "MKG062": Kind("resume_stage does not come after the wait"),
-    "MKG070": Kind("a setting has no effect yet", "note"),
     "MKG071": Kind("a schedule cannot be used"),
     "MKG080": Kind("an override cannot be applied"),
     "MKG081": Kind("a pipeline's name differs from its file's", "warning"),
@@ -109,7 +110,8 @@ class Problem:
     @classmethod
     def at(cls, place: Place, code: str, message: str, path: Path = (), suggestion: str = "") -> Problem:
         """Return a problem at a place."""
-        return cls(code, message, place.file, place.line, place.column, show(path), suggestion, place.text)
+        said, text = redacted(message), redacted(place.text)
+        return cls(code, said, place.file, place.line, place.column, show(path), suggestion, text)
 
     @property
     def severity(self) -> Severity:

@@ -135,6 +135,9 @@ class ScheduleSpec(Model):
     input: Text | None = Field(
         default=None, description="What is processed, as of `run --input`: a URL, or a path relative to this file."
     )
+    since: Text | None = Field(
+        default=None, description="As of `run --since`: `last` asks only for what was updated since the last reading."
+    )
 
 
 class PipelineSpec(Model):

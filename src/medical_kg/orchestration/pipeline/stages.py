@@ -18,7 +18,7 @@ from medical_kg.orchestration.contract.errors import (
     near,
 )
 from medical_kg.orchestration.pipeline.configs import Configured, configure, unusable
-from medical_kg.orchestration.resilience import NOT_ENFORCED, Policy
+from medical_kg.orchestration.resilience import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -234,15 +234,3 @@ def _dependencies(draft: StageDraft, names: Sequence[str], tree: Tree) -> tuple[
         else:
             known.append(name)
     return tuple(known), problems
-
-
-def policy_notes(nodes: Iterable[Node], tree: Tree) -> list[Problem]:
-    """Return a note for each policy field in use that has no effect yet, at the first stage that is guarded by it."""
-    problems, seen = [], set()
-    for node in nodes:
-        for name, why in NOT_ENFORCED.items():
-            if getattr(node.policy, name) is not None and (node.policy_name, name) not in seen:
-                seen.add((node.policy_name, name))
-                message = f"{name} of policy {node.policy_name!r} has no effect yet: {why}"
-                problems.append(tree.problem("MKG070", message, (*node.draft.path, "policy")))
-    return problems

@@ -55,7 +55,22 @@ class StageStarted(StageEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StageCompleted(StageEvent):
+class CallsEvent(StageEvent):
+    """Base of the events that tell what the calls of a stage came to.
+
+    ``attempts`` were made; ``waits`` of them waited for their turn at a host, ``waited`` seconds together; ``refused`` were not
+    made, as a circuit breaker was open or a host had asked for a longer rest; ``put_offs`` times the stage was put off.
+    """
+
+    attempts: int = 0
+    waits: int = 0
+    waited: float = 0.0
+    refused: int = 0
+    put_offs: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageCompleted(CallsEvent):
     """A stage's result is in the ledger. ``duration`` is in seconds."""
 
     counts: Mapping[str, float] = field(default_factory=dict)
@@ -66,10 +81,14 @@ class StageCompleted(StageEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputPulled(StageEvent):
-    """A batch has its share of the input: so many records; ``more`` when the next batch is open."""
+    """A batch has its share of the input: so many records; ``more`` when the next batch is open.
+
+    ``total`` is how many records the source says there are in all; None where it does not know.
+    """
 
     records: int
     more: bool
+    total: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,10 +107,33 @@ class StagePaused(StageEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StageFailed(StageEvent):
+class StagePutOff(CallsEvent):
+    """A stage cannot go on now: its batch is taken up again at ``until`` (seconds since the epoch), for this reason."""
+
+    until: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageFailed(CallsEvent):
     """A stage failed, and its batch with it."""
 
     error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitChanged(StageEvent):
+    """The circuit breaker of a host under a policy opened, lets one attempt try (``half-open``) or closed.
+
+    ``host`` is empty where calls ask none; ``failures`` happened in a row; ``open_until`` is when the next attempt may be made
+    (seconds since the epoch).
+    """
+
+    policy: str
+    host: str
+    change: str
+    failures: int = 0
+    open_until: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +200,8 @@ class Events:
 LEVELS: Mapping[type[Event], int] = {
     StageFailed: logging.ERROR,
     ItemDeadLettered: logging.WARNING,
+    StagePutOff: logging.WARNING,
+    CircuitChanged: logging.WARNING,
     CallRetried: logging.WARNING,
     CallOverran: logging.WARNING,
 }

@@ -8,6 +8,8 @@ import sys
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
+from medical_kg.orchestration.contract.secrets import redacted
+
 IDS = ("submission_id", "batch_id", "stage")
 """What a record says of where it belongs, when it says so."""
 
@@ -61,7 +63,7 @@ class TextFormatter(logging.Formatter):
         where = " ".join(f"{name}={value}" for name, value in said.items())
         time = datetime.fromtimestamp(record.created).astimezone()
         line = f"{time:%H:%M:%S} {record.levelname} {record.getMessage()}{f' [{where}]' if where else ''}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        return redacted(f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line)
 
 
 class JsonFormatter(logging.Formatter):
@@ -80,7 +82,7 @@ class JsonFormatter(logging.Formatter):
             said["event"] = record.event
         if record.exc_info:
             said["error"] = self.formatException(record.exc_info)
-        return json.dumps(said, default=str)
+        return redacted(json.dumps(said, default=str))
 
 
 def _ids(record: logging.LogRecord) -> dict[str, Any]:

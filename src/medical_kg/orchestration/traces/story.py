@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from medical_kg.orchestration.traces.scan import Found
     from medical_kg.orchestration.workspace import Workspace
 
-Made = Literal["gave", "took", "gave nothing", "dead letter", "failed", "waiting", "not known"]
+Made = Literal["gave", "took", "gave nothing", "dead letter", "failed", "waiting", "postponed", "not known"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class StageStory:
     """What a stage made of the document.
 
     ``made`` is ``gave`` (records, counted in ``gave`` by key), ``took`` (it read the document and gives no records of
-    documents), ``gave nothing``, ``dead letter``, ``failed`` or ``waiting`` (the stage, with its batch), or ``not
+    documents), ``gave nothing``, ``dead letter``, ``failed``, ``waiting`` or ``postponed`` (the stage, with its batch), or ``not
     known`` (its checkpoint is gone). Times are seconds since the epoch.
     """
 

@@ -10,10 +10,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from medical_kg.orchestration.contract import NamedCondition, Stage, StageContext
+from medical_kg.orchestration.contract.logs import stage_logger
+from medical_kg.orchestration.contract.turns import in_turn
 from medical_kg.orchestration.execution.calling import Called, call, pull
 from medical_kg.orchestration.execution.keeping import plain
 from medical_kg.orchestration.execution.leaving_out import counted
-from medical_kg.orchestration.execution.remembering import Remembering, received
+from medical_kg.orchestration.execution.remembering import Remembering, mark_till_done, received
 from medical_kg.orchestration.execution.remembering import counted as with_cached
 from medical_kg.orchestration.execution.remembering import plain as told_to_engine
 from medical_kg.orchestration.execution.storing import load, store
@@ -22,10 +24,11 @@ from medical_kg.orchestration.isolation.board import OPENING, WHOLE, Board, Spoo
 from medical_kg.orchestration.isolation.errors import told
 from medical_kg.orchestration.ledger.contract import OutputRef
 from medical_kg.orchestration.resilience import Policy
-from medical_kg.orchestration.worker.services import services
+from medical_kg.orchestration.worker.services import RemoteTurns, services
 from medical_kg.orchestration.worker.watched import Items, Watched
 
 if TYPE_CHECKING:
+    from medical_kg.orchestration.contract.turns import Turns
     from medical_kg.orchestration.isolation.channel import Channel
     from medical_kg.orchestration.ledger.keeping import ItemResult, Remembered
     from medical_kg.orchestration.registry import StageType
@@ -65,7 +68,7 @@ class Runner:
             called = self._call(type_, config, ctx, request, board, Spool(fds[1]))
         finally:
             board.close()
-        return self._answer(type_, called)
+        return self._answer(type_, called, request)
 
     def ask(self, type_: StageType, request: Mapping[str, Any]) -> dict[str, Any]:
         """Ask a stage that keeps things what it keeps, or tell it to forget."""
@@ -97,6 +100,7 @@ class Runner:
         common: dict[str, Any] = {"board": board, "out_of_memory": self._out_of_memory}
         policy = Policy.model_validate(request["policy"])
         plain = (policy, ctx, self._retried, random.random)
+        turns = self._under_turns(policy, ctx, board)
         if self._stage is None:
             opening = Watched(*_left(plain, used.get((OPENING, 0), 0)), **common)
             opening.at((OPENING, 0), used.get((OPENING, 0), 0))
@@ -104,7 +108,7 @@ class Runner:
             opening(stage.open, ctx)
             self._stage = stage
         whole = used.get((WHOLE, 0), 0)
-        guard = Watched(*_left(plain, whole), **common)
+        guard = Watched(*_left((*plain, turns), whole), **common)
         guard.at((WHOLE, 0), whole)
         if type_.metadata.mode == "stream":
             take = partial(pull, self._stage, ctx, guard)
@@ -114,12 +118,26 @@ class Runner:
         reads = self._reads(type_, request["reads"])
         if type_.metadata.mode == "item":
             items = reads[type_.metadata.read_keys[0].name]
-            guard = Items(*plain, items=items, metadata=type_.metadata, spool=spool, used=used, **common)
-            if mark := request.get("mark"):
+            guard = Items(*plain, turns, items=items, metadata=type_.metadata, spool=spool, used=used, **common)
+            if mark := request.get("mark") or mark_till_done(type_.metadata, policy, request.get("mark_till_done", "")):
                 before = Remembering(guard, type_.metadata, mark, items, self._recall)
                 called = call(self._stage, ctx, before, reads)
-                return _Made(called, guard, remembered=before.remembered(called))
+                return _Made(called, guard, remembered=before.remembered(called, failures=bool(called.put_off)))
         return _Made(call(self._stage, ctx, guard, reads), guard)
+
+    def _under_turns(self, policy: Policy, ctx: StageContext, board: Board) -> Turns | None:
+        """Put what makes requests under turns where the policy asks for it; returns those that the guard takes itself."""
+        if not policy.takes_turns:
+            return None
+
+        def on_wait(seconds: float) -> None:
+            ctx.extend_call(seconds)
+            board.wait(seconds)
+
+        served = dict(ctx.services)
+        turns = in_turn(served, RemoteTurns(self._channel, on_wait))
+        ctx.services = served
+        return turns
 
     def _recall(self, keys: Sequence[str]) -> dict[str, ItemResult]:
         return {one.key: one for one in map(received, self._asked_engine({"recall": list(keys)}))}
@@ -135,13 +153,9 @@ class Runner:
         return skipped
 
     def _asked_engine(self, said: Mapping[str, Any]) -> Any:
-        self._channel.send(said)
-        answered = self._channel.receive()
-        if answered is None:
-            raise ConnectionResetError("the engine is gone")
-        return answered[0]["answer"]
+        return self._channel.ask(said)["answer"]
 
-    def _answer(self, type_: StageType, made: _Made) -> dict[str, Any]:
+    def _answer(self, type_: StageType, made: _Made, request: Mapping[str, Any]) -> dict[str, Any]:
         called, guard, swept, remembered = made
         answer: dict[str, Any] = {"overran": guard.overran, "cursor": called.cursor}
         if called.waiting is not None:
@@ -154,6 +168,12 @@ class Runner:
                     "on_timeout": waiting.on_timeout,
                 }
             }
+        if called.put_off and request.get("may_put_off"):
+            put_off = [{"failure": one.failure.plain(), "seconds": one.seconds} for one in called.put_off]
+            return answer | {"put_off": put_off, "remembered": remembered and told_to_engine(remembered)}
+        called.fail_put_off()
+        if not request.get("mark"):
+            remembered = None
         outputs, counts = store(type_.metadata, called, self._workspace.checkpoints.put)
         return answer | {
             "outputs": {name: ref.model_dump() for name, ref in outputs.items()},
@@ -168,11 +188,10 @@ class Runner:
     ) -> StageContext:
         said = request["context"]
         ids = {name: said[name] for name in ("submission_id", "batch_id", "stage")}
-        logger = logging.getLogger(f"medical_kg.stage.{type_.name}")
         return StageContext(
             **said,
             config=config,
-            logger=logging.LoggerAdapter(logger, ids),
+            logger=stage_logger(type_.name, ids),
             conditions=conditions,
             services=services(type_.metadata.needs, self._workspace, said["tenant"], self._channel),
             isolated=True,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from medical_kg.orchestration.contract import Signal
 from medical_kg.orchestration.contract.errors import SettingsError
 from medical_kg.orchestration.isolation.errors import rebuilt
+from medical_kg.orchestration.resilience import outcome_of
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.contract import Attachment, Condition, Http
@@ -22,7 +23,7 @@ class RemoteSignals:
 
     def __init__(self, channel: Channel) -> None:
         """Keep the channel."""
-        self._channel, self._lock = channel, threading.Lock()
+        self._channel = channel
 
     def all(self) -> Mapping[str, Signal]:
         """Return every signal by name."""
@@ -46,14 +47,46 @@ class RemoteSignals:
         return int(self._ask("tell", name=name, value=value, attachments=files, pipeline=pipeline, reply=reply))
 
     def _ask(self, what: str, **more: Any) -> Any:
-        with self._lock:
-            self._channel.send({"signals": what, **more})
-            received = self._channel.receive()
-        if received is None:
-            raise ConnectionResetError("the engine is gone")
-        if failed := received[0].get("failed"):
-            raise rebuilt(failed)
-        return received[0]["answer"]
+        return _asked(self._channel, {"signals": what, **more})
+
+
+class RemoteTurns:
+    """``Turns``, whose state the engine keeps; the waiting is done here.
+
+    ``on_wait`` is told the seconds of each wait, before it.
+    """
+
+    def __init__(self, channel: Channel, on_wait: Callable[[float], None]) -> None:
+        """Keep the channel."""
+        self._channel, self._on_wait = channel, on_wait
+
+    def take(self, host: str) -> _RemoteTurn:
+        """See ``Turns.take``."""
+        leave = _asked(self._channel, {"turn": host})
+        if leave["wait"] > 0:
+            # First, lest the call be ended for the time that it is made to wait.
+            self._on_wait(leave["wait"])
+            time.sleep(leave["wait"])
+        return _RemoteTurn(self._channel, leave["attempt"])
+
+
+class _RemoteTurn:
+    def __init__(self, channel: Channel, attempt: str) -> None:
+        self._channel, self._attempt, self._over = channel, attempt, False
+
+    def over(self, error: BaseException | None = None) -> None:
+        """See ``Turn.over``."""
+        if not self._over:
+            self._over = True
+            _asked(self._channel, {"over": self._attempt, "outcome": list(outcome_of(error))})
+
+
+def _asked(channel: Channel, said: Mapping[str, Any]) -> Any:
+    """Return the engine's answer; raises what it raised."""
+    answer = channel.ask(said)
+    if failed := answer.get("failed"):
+        raise rebuilt(failed)
+    return answer["answer"]
 
 
 def services(needs: Iterable[str], workspace: Workspace, tenant: str, channel: Channel) -> dict[str, Any]:

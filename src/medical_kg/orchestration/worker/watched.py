@@ -10,13 +10,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from medical_kg.orchestration.contract import errors
-from medical_kg.orchestration.execution.calling import FATAL, Failure, Recorded
+from medical_kg.orchestration.execution.calling import FATAL
+from medical_kg.orchestration.execution.failing import Failure, Recorded, seconds_of
 from medical_kg.orchestration.execution.noting import Results
 from medical_kg.orchestration.isolation.board import WHOLE, Board, Call, Spool
 from medical_kg.orchestration.resilience import Guard, Policy
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.contract import StageContext, StageMetadata, StateKey
+    from medical_kg.orchestration.contract.turns import Turns
     from medical_kg.orchestration.resilience import OnRetry
 
 T = TypeVar("T")
@@ -27,7 +29,7 @@ class Watched(Guard):
     """A guard that leaves traces.
 
     Args:
-        policy, ctx, on_retry, draw: as for any guard.
+        policy, ctx, on_retry, draw, turns: as for any guard.
         board: where the running call stands.
         out_of_memory: called when a call runs out of memory where that is limited; it ends the process.
     """
@@ -38,12 +40,13 @@ class Watched(Guard):
         ctx: StageContext,
         on_retry: OnRetry,
         draw: Callable[[], float],
+        turns: Turns | None = None,
         *,
         board: Board,
         out_of_memory: Callable[[], None] | None = None,
     ) -> None:
         """Keep what calls need."""
-        super().__init__(policy, ctx, on_retry, draw)
+        super().__init__(policy, ctx, on_retry, draw, turns)
         self._board, self._out_of_memory = board, out_of_memory
         self._place: Place = (WHOLE, 0)
         self._attempts = 0
@@ -52,11 +55,11 @@ class Watched(Guard):
         """Say where the next call stands, and how many of its attempts have been used up in other processes."""
         self._place, self._attempts = place, used
 
-    def _attempt(self, function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
+    def _timed(self, function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
         self._attempts += 1
         self._board.begin(Call(*self._place, self._attempts, self._ctx.clock.monotonic()))
         try:
-            return super()._attempt(function, args, kwargs)
+            return super()._timed(function, args, kwargs)
         except MemoryError:
             if self._out_of_memory is None:
                 raise
@@ -107,6 +110,8 @@ class Items(Watched):
         except FATAL:
             raise
         except BaseException as error:
+            if seconds_of(error) is not None:
+                raise
             failure = Failure.of(self._key, group[0], error)
             self._note(place, {"failure": failure.plain()})
             raise Recorded(failure) from error

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from medical_kg import ItemRejected, StageContext, StageTimeout, TransientError
-from medical_kg.orchestration.resilience import NOT_ENFORCED, Backoff, Guard, Policy
+from medical_kg.orchestration.contract.errors import CircuitOpen
+from medical_kg.orchestration.resilience import Backoff, Guard, Policy, guard
 from medical_kg.testing import FakeClock
 
 STILL = Backoff(jitter=False)
@@ -152,6 +153,50 @@ def test_retry_after_is_the_least_wait() -> None:
     assert [delay for _, delay, _ in bench.heard] == [60, 5, 5]
 
 
+def test_a_minute_is_waited_for_and_no_more() -> None:
+    """After that the call is put off, which the error says; not at the last attempt, and not for more than a day."""
+    for asked, attempts, put_off in (
+        (60, 3, None),
+        (60.5, 2, 60.5),
+        (60.5, 1, None),
+        (86_400, 2, 86_400),
+        (86_401, 2, None),
+    ):
+        bench = Bench(Policy(max_attempts=attempts, backoff=STILL))
+        error = TransientError("busy", retry_after=asked)
+        try:
+            bench.guard(failing(error))
+        except TransientError:
+            assert (error.put_off_for, bench.clock.slept) == (put_off, [])
+        else:
+            assert (asked, bench.clock.slept) == (60, [60])
+
+
+def test_an_open_circuit_is_never_tried_again_here() -> None:
+    """However short the time: the call is put off, with attempts left or without."""
+    for attempts in (1, 3):
+        bench, error = Bench(Policy(max_attempts=attempts)), CircuitOpen("host a.org", 5, 2.0)
+        with pytest.raises(CircuitOpen):
+            bench.guard(failing(error))
+        assert (error.put_off_for, bench.clock.slept) == (2.0, [])
+
+
+def test_an_applications_own_word_on_retries_stands(capsys: pytest.CaptureFixture[str]) -> None:
+    """Hooks that an application gave stamina are called; stamina's own, which print, are not there."""
+    from stamina.instrumentation import get_on_retry_hooks, set_on_retry_hooks
+
+    heard: list[int] = []
+    set_on_retry_hooks([*get_on_retry_hooks(), lambda details: heard.append(details.retry_num)])
+    guard._leave_telling_to_us.cache_clear()
+    try:
+        Bench(Policy(max_attempts=3, backoff=STILL)).guard(failing(TransientError("secret"), TransientError("x")))
+    finally:
+        set_on_retry_hooks(None)
+        guard._leave_telling_to_us.cache_clear()
+    assert heard == [1, 2]
+    assert capsys.readouterr() == ("", "")
+
+
 def test_every_attempt_has_its_own_deadline() -> None:
     """``timeout_seconds`` is per attempt: time used by the one before, and the wait, do not count."""
     bench = Bench(Policy(max_attempts=3, timeout_seconds=10, backoff=STILL))
@@ -230,7 +275,7 @@ def test_wrong_policies_are_refused(fields: dict[str, Any]) -> None:
 
 
 def test_a_full_policy() -> None:
-    """All fields of the old files are taken; those without effect yet are known as such."""
+    """All fields of the old files are taken."""
     policy = Policy.model_validate(
         {
             "max_attempts": 10,
@@ -241,4 +286,4 @@ def test_a_full_policy() -> None:
         }
     )
     assert policy.backoff.strategy == "linear"
-    assert set(NOT_ENFORCED) == {name for name in ("circuit_breaker", "rate_limit") if getattr(policy, name)}
+    assert policy.takes_turns
