@@ -17,14 +17,11 @@ from hypothesis import strategies as st
 from medical_kg import InputError, Page, StageContext
 from medical_kg.formats.clinicaltrials import ClinicalTrialsFormat
 from medical_kg.orchestration.contract.errors import PluginBroken, StageTimeout
-from medical_kg.sources.files import (
-    AutoSource,
-    ClinicalTrialsSource,
-    FilesSource,
-    OpenAlexSource,
-    PmcSource,
-    PubMedSource,
-)
+from medical_kg.sources.clinicaltrials import ClinicalTrialsSource
+from medical_kg.sources.files import AutoSource, FilesSource
+from medical_kg.sources.openalex import OpenAlexSource
+from medical_kg.sources.pmc import PmcSource
+from medical_kg.sources.pubmed import PubMedSource
 
 Context = Callable[..., StageContext]
 
@@ -319,7 +316,7 @@ def test_a_wrong_request_is_told(context: Context, given_input: str, more: dict[
 @pytest.mark.parametrize("cursor", ["", "x", "[1]", "{}", "7", '["a", "b", "c"]'])
 def test_a_foreign_cursor_is_refused(folder: Path, context: Context, cursor: str) -> None:
     """A cursor this source never gave is refused."""
-    with pytest.raises(InputError, match="is no cursor of a source of files"):
+    with pytest.raises(InputError, match="is no cursor of this source"):
         FilesSource({}).pull(context(folder), cursor, 10)
 
 

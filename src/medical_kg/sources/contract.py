@@ -6,19 +6,25 @@ it page by page, perhaps for several submissions.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+import json
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
-from pydantic import ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from medical_kg import InputError, Model
 from medical_kg.orchestration.contract.model import problems_in
+from medical_kg.orchestration.contract.moments import moment_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from medical_kg import Page, StageContext
 
 DOOR = "medical_kg.sources"
+
+
+Count = Annotated[int, Field(ge=0)]
 
 
 class SourceOptions(Model):
@@ -50,6 +56,7 @@ class Source:
 
         ``cursor`` is None at the start; a page's cursor is any text that finds the place again in a new process, None
         when the input has ended. A page may hold somewhat fewer than ``limit`` payloads, but none only at the end.
+        Where the submission asks only for what was updated (``since_of``), finding nothing is no mistake.
 
         Raises:
             InputError: there is no such input, or nothing in it that this source reads.
@@ -58,3 +65,46 @@ class Source:
 
     def close(self) -> None:
         """Let go of what is open."""
+
+
+PlaceT = TypeVar("PlaceT", bound=tuple[Any, ...])
+
+
+def cursor_of(place: tuple[Any, ...]) -> str:
+    """Return the cursor that names a place, a tuple of texts, whole numbers and None."""
+    return json.dumps(list(place))
+
+
+def place_of(kind: type[PlaceT], cursor: str) -> PlaceT:
+    """Return the place, a named tuple of this kind, that a cursor names.
+
+    Raises:
+        InputError: ``cursor_of`` gives no such text.
+    """
+    try:
+        found = TypeAdapter(kind).validate_json(cursor, strict=True)
+    except ValidationError:
+        found = None
+    if found is None or cursor_of(found) != cursor:
+        raise InputError(f"{cursor!r} is no cursor of this source")
+    return found
+
+
+def since_of(ctx: StageContext) -> datetime | None:
+    """Return since when records must have been updated to be asked for; None for all."""
+    given = ctx.input.get("updated_since")
+    return None if given is None else moment_of(str(given))
+
+
+def limit_of(ctx: StageContext) -> int | None:
+    """Return how many records the submission asks for at most; None for all.
+
+    Raises:
+        InputError: it is no whole number from 1.
+    """
+    given = ctx.input.get("limit")
+    if given is None:
+        return None
+    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+        raise InputError(f"limit must be a whole number from 1, not {given!r}")
+    return given

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -16,7 +15,7 @@ from medical_kg.documents.validate import findings
 from medical_kg.formats.contract import DOOR as FORMATS
 from medical_kg.formats.contract import BadRecord, Format, RawRecord, file_id
 from medical_kg.orchestration.contract.errors import PluginError, near
-from medical_kg.sources.contract import Source, SourceOptions
+from medical_kg.sources.contract import Count, Source, SourceOptions, cursor_of, limit_of, place_of, since_of
 from medical_kg.sources.opened import open_file, what_it_is
 from medical_kg.sources.walk import Found, find_files
 
@@ -50,23 +49,8 @@ class Place(NamedTuple):
     """Where a pull goes on: a file, how many of its records are done, and how many payloads were given in all."""
 
     file: str = ""
-    done: int = 0
-    given: int = 0
-
-    @classmethod
-    def of(cls, cursor: str | None) -> Place:
-        """Return the place a cursor names; raises ``InputError`` for a text that is no cursor of this source."""
-        if cursor is None:
-            return cls()
-        try:
-            file, done, given = json.loads(cursor)
-            return cls(str(file), int(done), int(given))
-        except (ValueError, TypeError):
-            raise InputError(f"{cursor!r} is no cursor of a source of files") from None
-
-    def cursor(self) -> str:
-        """Return the cursor that names this place."""
-        return json.dumps(list(self))
+    done: Count = 0
+    given: Count = 0
 
 
 class Event(NamedTuple):
@@ -118,8 +102,8 @@ class FilesSource(Source):
 
     def pull(self, ctx: StageContext, cursor: str | None, limit: int) -> Page:
         """Give the next page; see ``Source.pull``."""
-        top, most = _input(ctx), _limit(ctx)
-        place = Place.of(cursor)
+        top, most = _input(ctx), limit_of(ctx)
+        place = Place() if cursor is None else place_of(Place, cursor)
         reading = self._resume(ctx, top, place)
         payloads: dict[str, Payload] = {}
         rejected: list[Rejected] = []
@@ -137,7 +121,7 @@ class FilesSource(Source):
                 payloads[event.record.id] = event.record
             place = Place(event.file, event.done, place.given)
         place = place._replace(given=place.given + len(payloads))
-        if cursor is None and not payloads:
+        if cursor is None and not payloads and since_of(ctx) is None:
             raise InputError(self._nothing(ctx, top, rejected))
         if repeated:
             ctx.logger.info("%d records were repeated in this batch; the last of each counts", repeated)
@@ -167,7 +151,7 @@ class FilesSource(Source):
         return Rejected(file_id(event.file, event.done), f"{event.file}: {reason}; {kept}") if reason else None
 
     def _resume(self, ctx: StageContext, top: Path, place: Place) -> Reading:
-        key = (ctx.submission_id, str(top), place.cursor())
+        key = (ctx.submission_id, str(top), cursor_of(place))
         kept, self._reading = self._reading, None
         if kept is not None and kept[0] == key and place != Place():
             return kept[1]
@@ -176,12 +160,15 @@ class FilesSource(Source):
     def _leave(self, ctx: StageContext, top: Path, reading: Reading, place: Place, most: int | None) -> str | None:
         if reading.ended or (most is not None and place.given >= most):
             return None
-        self._reading = ((ctx.submission_id, str(top), place.cursor()), reading)
-        return place.cursor()
+        self._reading = ((ctx.submission_id, str(top), cursor_of(place)), reading)
+        return cursor_of(place)
 
     def _events(self, ctx: StageContext, top: Path, place: Place) -> Iterator[Event]:
         formats = self._formats(ctx)
+        since = since_of(ctx)
         for found in find_files(top, self.options.glob, place.file):
+            if since is not None and not found.changed_since(since.timestamp()):
+                continue
             skip = place.done if found.name == place.file else 0
             for done, record in enumerate(self._file(found, formats), start=1):
                 if done > skip:
@@ -268,39 +255,15 @@ class AutoSource(FilesSource):
     name: ClassVar[str] = "auto"
 
 
-class ClinicalTrialsSource(FilesSource):
-    """Studies of ClinicalTrials.gov."""
-
-    name: ClassVar[str] = "clinicaltrials"
-    reads: ClassVar[tuple[str, ...]] = ("clinicaltrials-json",)
-
-
-class PubMedSource(FilesSource):
-    """Citations of PubMed."""
-
-    name: ClassVar[str] = "pubmed"
-    reads: ClassVar[tuple[str, ...]] = ("pubmed-xml",)
-
-
-class PmcSource(FilesSource):
-    """Full-text articles of PubMed Central."""
-
-    name: ClassVar[str] = "pmc"
-    reads: ClassVar[tuple[str, ...]] = ("jats",)
-
-
-class OpenAlexSource(FilesSource):
-    """Works of OpenAlex."""
-
-    name: ClassVar[str] = "openalex"
-    reads: ClassVar[tuple[str, ...]] = ("openalex-json",)
-
-
 def _input(ctx: StageContext) -> Path:
     given = ctx.input.get("input")
     if not isinstance(given, str) or not given:
         raise InputError("no input was given; name a folder or file with --input")
     top = Path(given)
+    if "://" in given:
+        raise InputError(
+            f"input {given!r} is an address, and this source reads files; name a folder or file with --input"
+        )
     if not top.exists():
         raise InputError(
             f"input {given!r} does not exist (looked from {Path.cwd()}); name a folder or file with --input"
@@ -308,12 +271,3 @@ def _input(ctx: StageContext) -> Path:
     if not top.is_dir() and not top.is_file():
         raise InputError(f"input {given!r} is neither a folder nor a regular file")
     return top
-
-
-def _limit(ctx: StageContext) -> int | None:
-    given = ctx.input.get("limit")
-    if given is None:
-        return None
-    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
-        raise InputError(f"limit must be a whole number from 1, not {given!r}")
-    return given

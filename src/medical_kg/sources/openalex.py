@@ -1,0 +1,92 @@
+"""Works of OpenAlex: from files, or from its API (https://docs.openalex.org/how-to-use-the-api/get-lists-of-entities)."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from medical_kg import TransientError
+from medical_kg.sources.contract import since_of
+from medical_kg.sources.files import FilesOptions, FilesSource
+from medical_kg.sources.live import (
+    BROKEN,
+    Part,
+    Place,
+    Service,
+    ServicePage,
+    address_of,
+    key_in,
+    parameter,
+    read_body,
+    shown,
+    with_query,
+)
+
+if TYPE_CHECKING:
+    from medical_kg import Page, StageContext
+    from medical_kg.sources.contract import SourceOptions
+
+WORKS = "https://api.openalex.org/works"
+MOST_BYTES = 50 * 1024 * 1024
+"""Of a page; 200 works have some 5 MB."""
+FIRST = "*"
+"""OpenAlex' word for the first page of a reading by cursor."""
+
+
+class OpenAlexOptions(FilesOptions):
+    """Options of ``openalex``.
+
+    Attributes:
+        query: parameters of a query, such as ``filter`` or ``search``; asked where no input is given.
+        contact: a mail address, which OpenAlex answers more reliably.
+        api_key_env: the environment variable with a key of OpenAlex', which its filters by date of update need.
+    """
+
+    query: dict[str, str] = Field(default_factory=dict)
+    contact: str = ""
+    api_key_env: str = ""
+
+
+class OpenAlexSource(FilesSource):
+    """Works of OpenAlex.
+
+    The input is a folder or file, or the address of a query: ``https://api.openalex.org/works?filter=doi:10.1371/…``.
+    """
+
+    name: ClassVar[str] = "openalex"
+    reads: ClassVar[tuple[str, ...]] = ("openalex-json",)
+    options_model: ClassVar[type[SourceOptions]] = OpenAlexOptions
+    options: OpenAlexOptions
+
+    def pull(self, ctx: StageContext, cursor: str | None, limit: int) -> Page:
+        """Give the next page; see ``Source.pull``."""
+        address = address_of(ctx, WORKS, self.options.query)
+        if address is None:
+            return super().pull(ctx, cursor, limit)
+        who = {"mailto": self.options.contact, "api_key": key_in(self.options.api_key_env)}
+        address = with_query(address, {name: value for name, value in who.items() if value})
+        if since := since_of(ctx):
+            wanted = (parameter(address, "filter"), f"from_updated_date:{since.date().isoformat()}")
+            address = with_query(address, {"filter": ",".join(filter(None, wanted))})
+        return Works().pull(ctx, self.name, address, cursor, limit)
+
+
+class Works(Service):
+    """The service's pages, by its cursor, which does not shift when works are added meanwhile."""
+
+    format = "openalex-json"
+    most = 200
+
+    def page(self, ctx: StageContext, address: str, place: Place, size: int) -> ServicePage:
+        """Ask for a page; every page tells the total."""
+        content = read_body(ctx, with_query(address, {"per-page": size, "cursor": place.token or FIRST}), MOST_BYTES)
+        try:
+            told = json.loads(content)
+            following, total, works = told["meta"].get("next_cursor"), told["meta"].get("count"), told["results"]
+        except BROKEN as error:
+            raise TransientError(f"{shown(address)}: the answer is no page of works ({type(error).__name__})") from None
+        # The last page names another one, which is empty.
+        ends = not works or (total is not None and place.given + place.bad + len(works) >= total)
+        return ServicePage((Part(shown(address), content),), "" if ends else str(following or ""), total)
