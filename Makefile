@@ -12,6 +12,9 @@ BIN := $(VENV)/bin
 UV ?= uv
 WORKERS ?= 2
 
+# What is compiled is kept: every test starts programs, each of which would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCKED = $(INSTALL) --require-hashes --only-binary :all:
 PROJECT = $(INSTALL) --no-deps --no-build-isolation --editable .
@@ -20,7 +23,7 @@ PROJECT = $(INSTALL) --no-deps --no-build-isolation --editable .
 ORCHESTRATION = */medical_kg/orchestration
 GROUND_FLOOR = $(ORCHESTRATION)/contract/*,$(ORCHESTRATION)/discovery.py,$(ORCHESTRATION)/registry.py,$(ORCHESTRATION)/pipeline/*
 
-.PHONY: help setup demo test test-fast check soak bench crash mutants docs screenshots fix lock clean
+.PHONY: help setup demo test test-fast check style types layers soak bench crash fuzz mutants docs screenshots fix lock clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,10 +60,16 @@ test: setup  ## Run all tests with the coverage gates
 test-fast: setup  ## Run the tests that take less than about five seconds
 	$(BIN)/python -m pytest -n $(WORKERS) -m 'not slow'
 
-check: setup docs  ## Check format, style, types, layers and the documentation
+check: style types layers docs  ## Check format, style, types, layers and the documentation
+
+style: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+
+types: setup
 	$(BIN)/mypy
+
+layers: setup
 	$(BIN)/lint-imports
 
 docs: setup  ## Build the documentation; a warning is an error
@@ -74,6 +83,9 @@ bench: $(VENV)/.bench  ## Measure the budgets of the design, each beside its flo
 
 crash: setup  ## Kill runs hundreds of times, and see that nothing is lost or repeated (CRASH="--kills 20 --seed 7")
 	$(BIN)/python tests/crash $(CRASH)
+
+fuzz: setup  ## Hand every format, source and check edited files for some minutes (FUZZ="--seconds 300 --only jats")
+	$(BIN)/python tests/fuzzing $(FUZZ)
 
 mutants: $(VENV)/.mutation  ## Break contract, registry and checks line by line, and list what no test notices
 	$(BIN)/mutmut run --max-children $(WORKERS)
