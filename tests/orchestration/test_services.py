@@ -24,7 +24,6 @@ import pytest
 from loopback import Server, answer
 
 from medical_kg.orchestration.contract.errors import ItemRejected, SettingsError, StorageError, TransientError
-from medical_kg.orchestration.contract.urls import safe_url
 from medical_kg.orchestration.fetching import Limits
 from medical_kg.orchestration.fetching.access import Access
 from medical_kg.orchestration.services import FileArea, HttpService
@@ -522,17 +521,3 @@ def test_secrets_reach_no_message_and_no_log(
     for secret_word in SECRETS:
         assert not any(secret_word in message for message in messages)
         assert secret_word not in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("https://me:pw@h:8/p/a?x=1&y=2&z#f", "https://h:8/p/a?x=...&y=...&..."),
-        ("http://h/p", "http://h/p"),
-        ("file:///a%20b", "file:///a%20b"),
-        ("http://[::1", "an address that cannot be read"),
-    ],
-)
-def test_safe_url(url: str, shown: str) -> None:
-    """An address is shown without what may be secret, and otherwise as it is."""
-    assert safe_url(url) == shown
