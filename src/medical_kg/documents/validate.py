@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from pydantic import BaseModel
+from medical_kg.documents.texts import texts_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -155,7 +155,7 @@ def _texts(document: Document) -> Iterator[tuple[str, str]]:
     """Give every text of a document with its place; that of metadata is the field's."""
     for name, value in document:
         if name not in ("sections", "facts"):
-            yield from ((name, text) for text in _held(value))
+            yield from ((name, text) for text in texts_in(value))
     for number, section in enumerate(document.sections):
         yield from ((f"sections[{number}]", text) for text in (section.id, section.title, *section.path))
     for place, block in _blocks(document):
@@ -164,19 +164,6 @@ def _texts(document: Document) -> Iterator[tuple[str, str]]:
         concept = fact.object
         said = (fact.predicate, fact.pointer, fact.evidence, concept.kind, concept.name, *concept.identifiers)
         yield from ((f"facts[{number}]", text) for text in said)
-
-
-def _held(value: Any) -> Iterator[str]:
-    """Give the texts in a value of whatever shape."""
-    waiting = [value]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, str):
-            yield one
-        elif isinstance(one, dict):
-            waiting += [*one, *one.values()]
-        elif isinstance(one, (list, tuple, BaseModel)):
-            waiting += [member for _, member in one] if isinstance(one, BaseModel) else one
 
 
 def _blocks(document: Document) -> Iterator[tuple[str, Block]]:

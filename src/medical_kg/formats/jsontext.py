@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from medical_kg import ItemRejected
+from medical_kg.documents.texts import texts_in
 from medical_kg.formats.contract import BadRecord, read_all
 from medical_kg.formats.jsonscan import DECODER, Element, Scanner, reason_of, refuse_depth
 from medical_kg.formats.pushback import Pushback
@@ -47,24 +48,13 @@ def decode(content: bytes) -> Any:
     except (ValueError, RecursionError) as error:
         raise ItemRejected(reason_of(text, error)) from None
     if HALF_PAIR.search(text):
-        _refuse_half_pairs(value)
+        for one in texts_in(value):
+            _refuse_half_pair(one)
     return value
 
 
-def _refuse_half_pairs(value: Any) -> None:
-    # "\ud83d" alone is valid JSON, but no Unicode text: it could be stored nowhere.
-    waiting = [value]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, str):
-            _refuse_half_pair(one)
-        elif isinstance(one, list):
-            waiting += one
-        elif isinstance(one, dict):
-            waiting += [*one, *one.values()]
-
-
 def _refuse_half_pair(text: str) -> None:
+    # "\ud83d" alone is valid JSON, but no Unicode text: it could be stored nowhere.
     try:
         text.encode()
     except UnicodeEncodeError as error:
