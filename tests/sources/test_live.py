@@ -15,7 +15,7 @@ from loopback import Server, answer
 from misbehaving import busy, fails, garbled, mistyped, reset, truncated
 from paged_services import SERVICES, Articles, Asked, Citations, Deposits, ServiceOf, Trials, Works
 
-from medical_kg import InputError
+from medical_kg import InputError, TransientError
 from medical_kg.orchestration.contract.errors import UsageError
 from medical_kg.orchestration.contract.secrets import redacted
 from medical_kg.orchestration.fetching import HttpService
@@ -145,6 +145,15 @@ def test_a_total_that_changes_is_no_loss(server: Server) -> None:
     runs = read(service)
     assert ids(runs) == service.ids()
     assert (letters(runs), runs[-1].complete) == ([], True)
+
+
+@pytest.mark.parametrize("told", ["many", -1, 2.5, True, "-3", "\u00b2", [25]])
+def test_a_total_that_is_no_number_is_no_page(made: Made, told: object) -> None:
+    """It may pass, as any other answer that is none."""
+    service = made(5)
+    service.total = lambda _: told
+    with pytest.raises(TransientError, match=r"the answer is no (page of (studies|works|results)|result of a search)"):
+        read(service)
 
 
 def test_a_query_that_is_refused_fails_the_stage(made: Made) -> None:

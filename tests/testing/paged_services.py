@@ -30,7 +30,7 @@ class ServiceOf:
         self.numbers = list(range(1, count + 1))
         self.pages = 0
         self.before: Callable[[int], Handler | None] = lambda _: None
-        self.total: Callable[[int], int] = lambda _: len(self.numbers)
+        self.total: Callable[[int], Any] = lambda _: len(self.numbers)
         self.behind: Callable[[int], int] = lambda offset: offset
         self.server = server
         self.serve()

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from medical_kg import TransientError
 from medical_kg.sources.contract import since_of
 from medical_kg.sources.files import FilesOptions, FilesSource
 from medical_kg.sources.live import (
-    BROKEN,
     Part,
     Place,
     Service,
     ServicePage,
     address_of,
+    count_of,
+    page_of,
     parameter,
     read_body,
     shown,
@@ -79,15 +79,12 @@ class Studies(Service):
             more["pageToken"] = place.token
         asked = with_query(address, more)
         content = read_body(ctx, asked, MOST_BYTES)
-        try:
+        with page_of(address, "page of studies"):
             told = json.loads(content)
             following, total = told.get("nextPageToken") or "", told.get("totalCount")
+            total = None if total is None else count_of(total)
             told["studies"]  # it must be there
-        except BROKEN as error:
-            raise TransientError(
-                f"{shown(address)}: the answer is no page of studies ({type(error).__name__})"
-            ) from None
-        return ServicePage((Part(shown(address), content),), str(following), None if total is None else int(total))
+        return ServicePage((Part(shown(address), content),), str(following), total)
 
 
 def _updated(address: str, day: date | None) -> str:

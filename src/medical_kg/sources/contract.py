@@ -7,6 +7,7 @@ it page by page, perhaps for several submissions.
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -75,19 +76,26 @@ def cursor_of(place: tuple[Any, ...]) -> str:
     return json.dumps(list(place))
 
 
-def place_of(kind: type[PlaceT], cursor: str) -> PlaceT:
-    """Return the place, a named tuple of this kind, that a cursor names.
+def place_of(kind: type[PlaceT], cursor: str | None) -> PlaceT:
+    """Return the place, a named tuple of this kind, that a cursor names; None names the one of its defaults.
 
     Raises:
         InputError: ``cursor_of`` gives no such text.
     """
+    if cursor is None:
+        return kind()
     try:
-        found = TypeAdapter(kind).validate_json(cursor, strict=True)
+        found: PlaceT | None = _adapter(kind).validate_json(cursor, strict=True)
     except ValidationError:
         found = None
     if found is None or cursor_of(found) != cursor:
         raise InputError(f"{cursor!r} is no cursor of this source")
     return found
+
+
+@cache
+def _adapter(kind: type[tuple[Any, ...]]) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 def since_of(ctx: StageContext) -> datetime | None:

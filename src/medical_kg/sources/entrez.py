@@ -16,14 +16,15 @@ from medical_kg import ItemRejected, TransientError
 from medical_kg.sources.contract import Count, cursor_of, place_of, since_of
 from medical_kg.sources.files import FilesOptions, FilesSource
 from medical_kg.sources.live import (
-    BROKEN,
     Part,
     Place,
     Service,
     ServicePage,
     address_of,
+    count_of,
     key_in,
     offset_of,
+    page_of,
     parameter,
     read_body,
     shown,
@@ -145,16 +146,13 @@ class Searched(Service):
 
     def _search(self, ctx: StageContext, address: str) -> Kept:
         more: dict[str, str | int] = {"db": self._database.name, "usehistory": "y", "retmode": "json", "retmax": 0}
-        try:
-            found = json.loads(read_body(ctx, with_query(address, more), MOST_BYTES))["esearchresult"]
+        content = read_body(ctx, with_query(address, more), MOST_BYTES)
+        with page_of(address, "result of a search"):
+            found = json.loads(content)["esearchresult"]
             if "ERROR" in found:
                 raise TransientError(f"{shown(address)}: {found['ERROR']}")
-            total = int(found["count"])
+            total = count_of(found["count"])
             kept = Kept(str(found["webenv"]), str(found["querykey"]), 0, total) if total else Kept("", "", 0, 0)
-        except BROKEN as error:
-            raise TransientError(
-                f"{shown(address)}: the answer is no result of a search ({type(error).__name__})"
-            ) from None
         if total > MOST_RECORDS:
             raise ItemRejected(
                 f"{shown(address)}: the search finds {total:,} records, and NCBI gives no more than {MOST_RECORDS:,} of one; "

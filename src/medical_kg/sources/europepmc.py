@@ -9,7 +9,18 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from medical_kg import ItemRejected, TransientError
-from medical_kg.sources.live import BROKEN, Part, Place, Service, ServicePage, offset_of, read_body, shown, with_query
+from medical_kg.sources.live import (
+    Part,
+    Place,
+    Service,
+    ServicePage,
+    count_of,
+    offset_of,
+    page_of,
+    read_body,
+    shown,
+    with_query,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,12 +64,10 @@ def _search(ctx: StageContext, address: str, place: Place, size: int) -> tuple[l
         "cursorMark": place.token or FIRST,
     }
     content = read_body(ctx, with_query(address, asked), MOST_BYTES)
-    try:
+    with page_of(address, "page of results"):
         told = json.loads(content)
-        results, total = told["resultList"]["result"], int(told["hitCount"])
+        results, total = told["resultList"]["result"], count_of(told["hitCount"])
         found = [_ident(one) for one in results]
-    except BROKEN as error:
-        raise TransientError(f"{shown(address)}: the answer is no page of results ({type(error).__name__})") from None
     # The last page may name itself, or an empty one.
     ends = not found or place.given + place.bad + len(found) >= total
     return found, "" if ends else str(told.get("nextCursorMark") or ""), total

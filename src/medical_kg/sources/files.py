@@ -103,7 +103,7 @@ class FilesSource(Source):
     def pull(self, ctx: StageContext, cursor: str | None, limit: int) -> Page:
         """Give the next page; see ``Source.pull``."""
         top, most = _input(ctx), limit_of(ctx)
-        place = Place() if cursor is None else place_of(Place, cursor)
+        place = place_of(Place, cursor)
         reading = self._resume(ctx, top, place)
         payloads: dict[str, Payload] = {}
         rejected: list[Rejected] = []

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import io
-from typing import TYPE_CHECKING, NamedTuple
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from medical_kg import InputError, ItemRejected, Page, Rejected, Secret
+from medical_kg import InputError, ItemRejected, Page, Rejected, Secret, TransientError
 from medical_kg.documents.ir import Provenance
 from medical_kg.documents.records import Payload
 from medical_kg.formats.contract import DOOR as FORMATS
@@ -87,7 +88,7 @@ class Service:
             InputError: the service refuses the query, or finds nothing.
             TransientError: the service does not answer now.
         """
-        place, most = Place() if cursor is None else place_of(Place, cursor), limit_of(ctx)
+        place, most = place_of(Place, cursor), limit_of(ctx)
         room = limit if most is None else min(limit, most - place.given)
         payloads: dict[str, Payload] = {}
         rejected: list[Rejected] = []
@@ -181,6 +182,32 @@ def _astray(before: Place, after: Place, *, ended: bool, stopped: bool) -> str:
     if ended and not stopped and total is not None and taken < total:
         return f"the service says there are {total} records and gave {taken}: {total - taken} are missing"
     return ""
+
+
+@contextmanager
+def page_of(address: str, what: str) -> Iterator[None]:
+    """Guard the reading of an answer: ``what`` it should be, such as "page of works".
+
+    Raises:
+        TransientError: it is something else, as a server's that is being mended; the next one may be right.
+    """
+    try:
+        yield
+    except BROKEN as error:
+        raise TransientError(f"{shown(address)}: the answer is no {what} ({type(error).__name__})") from None
+
+
+def count_of(told: Any) -> int:
+    """Return how many records there are, as a service tells it: in digits, or as a number.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if isinstance(told, str) and told.isascii() and told.isdecimal():
+        return int(told)
+    if type(told) is not int or told < 0:
+        raise ValueError(told)
+    return told
 
 
 def address_of(ctx: StageContext, default: str, query: Mapping[str, str], ids: Sequence[str] = ()) -> str | None:

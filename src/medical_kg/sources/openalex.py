@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from medical_kg import TransientError
 from medical_kg.sources.contract import since_of
 from medical_kg.sources.files import FilesOptions, FilesSource
 from medical_kg.sources.live import (
-    BROKEN,
     Part,
     Place,
     Service,
     ServicePage,
     address_of,
+    count_of,
     key_in,
+    page_of,
     parameter,
     read_body,
     shown,
@@ -82,11 +82,10 @@ class Works(Service):
     def page(self, ctx: StageContext, address: str, place: Place, size: int) -> ServicePage:
         """Ask for a page; every page tells the total."""
         content = read_body(ctx, with_query(address, {"per-page": size, "cursor": place.token or FIRST}), MOST_BYTES)
-        try:
+        with page_of(address, "page of works"):
             told = json.loads(content)
-            following, total, works = told["meta"].get("next_cursor"), told["meta"].get("count"), told["results"]
-        except BROKEN as error:
-            raise TransientError(f"{shown(address)}: the answer is no page of works ({type(error).__name__})") from None
+            following, total, works = told["meta"].get("next_cursor"), told["meta"].get("count"), len(told["results"])
+            total = None if total is None else count_of(total)
         # The last page names another one, which is empty.
-        ends = not works or (total is not None and place.given + place.bad + len(works) >= total)
+        ends = not works or (total is not None and place.given + place.bad + works >= total)
         return ServicePage((Part(shown(address), content),), "" if ends else str(following or ""), total)
