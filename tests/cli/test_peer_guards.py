@@ -42,9 +42,9 @@ GUARDS = {
     "05": Guard(DISCOVERY, "if blocked := settings.blocks(about.name):", 'if blocked := "":'),
     "06": Guard(DISCOVERY, "except UnicodeDecodeError as error:", "except ZeroDivisionError as error:"),
     "07": Guard(
-        "orchestration/isolation/judging.py",
-        "config = model.model_validate(given)",
-        "config = model.model_construct(**given)",
+        "orchestration/isolation/taking.py",
+        "taken = model.model_validate(given)",
+        "taken = model.model_construct(**given)",
     ),
     "08": Guard(
         DISCOVERY,

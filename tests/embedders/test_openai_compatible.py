@@ -82,13 +82,14 @@ def made(endpoint: Endpoint, **options: Any) -> OpenAICompatibleEmbedder:
 
 class TestConformance(EmbedderConformance):
     @pytest.fixture
-    def case(self, endpoint: Endpoint) -> EmbedderCase:
+    def case(self, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> EmbedderCase:
+        monkeypatch.setenv("KG_TEST_KEY", KEY)
         options = {"base_url": f"http://{endpoint.host}/v1", "model": "m", "dimension": 16, "query_prefix": "query: "}
         return EmbedderCase(
             OpenAICompatibleEmbedder,
             options,
             others=[{"revision": "2"}, {"model": "n"}, {"query_prefix": "q"}, {"base_url": "https://x/v2"}],
-            same=[{"api_key_env": None}],
+            same=[{"api_key": {"env": "KG_TEST_KEY"}}],
             wrong=[{"dimension": 0}, {"base_url": "ftp://x"}],
             unusable=[{"base_url": "http://192.0.2.1/v1"}, {"dimension": 8}],
             http=HttpService(allow_hosts=[endpoint.host]),
@@ -121,7 +122,7 @@ def test_the_key_comes_from_the_environment_and_goes_nowhere_else(
 ) -> None:
     """It is sent to the endpoint; neither logs nor errors nor the identity have it, also where the endpoint repeats it."""
     caplog.set_level(logging.DEBUG)
-    embedder = made(endpoint, api_key_env="KG_TEST_KEY")
+    embedder = made(endpoint, api_key={"env": "KG_TEST_KEY"})
     monkeypatch.delenv("KG_TEST_KEY", raising=False)
     with pytest.raises(UsageError, match="the environment variable KG_TEST_KEY, which is not set"):
         embedder.embed_query("x")
@@ -183,18 +184,19 @@ def test_the_identity_names_the_endpoint_but_no_key() -> None:
     base = {"base_url": "https://api.example.org/v1", "model": "m", "dimension": 16}
     first = OpenAICompatibleEmbedder(base).identity
     assert (first.model, first.dimension, first.max_tokens) == ("m at api.example.org", 16, 512)
-    assert OpenAICompatibleEmbedder({**base, "api_key_env": "K"}).identity == first
+    assert OpenAICompatibleEmbedder({**base, "api_key": {"env": "K"}}).identity == first
 
 
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
         ({"base_url": "ftp://x"}, "http or https"),
-        ({"base_url": "https://u:p@x/v1"}, "api_key_env"),
-        ({"base_url": "https://x/v1?key=1"}, "api_key_env"),
+        ({"base_url": "https://u:p@x/v1"}, "api_key: "),
+        ({"base_url": "https://x/v1?key=1"}, "api_key: "),
         ({"tokenizer_path": "t.json"}, "go together"),
         ({"dimension": 0}, "dimension"),
-        ({"api_key_env": "a b"}, "api_key_env"),
+        ({"api_key": {"env": "a b"}}, "api_key.env: "),
+        ({"api_key": "s3cret"}, "a secret is not written out"),
     ],
 )
 def test_wrong_options_are_refused(wrong: dict[str, Any], says: str) -> None:

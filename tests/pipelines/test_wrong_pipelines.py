@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from medical_kg.cli.app import app
+from medical_kg.orchestration.contract.secrets import redacted
 from medical_kg.orchestration.pipeline import KINDS, CheckResult
 
 Check = Callable[..., CheckResult]
@@ -46,7 +47,7 @@ def test_a_wrong_pipeline_gives_just_its_problems(path: Path, judge: Check, expe
     for problem in result.problems:
         shown = str(problem)
         assert shown.startswith(f"{path}:{problem.line}:{problem.column}: {problem.severity} {problem.code}: ")
-        assert problem.text in ("", lines[problem.line - 1])
+        assert problem.text in ("", redacted(lines[problem.line - 1]))
         assert "Traceback" not in shown
         assert len(shown) < 2000
     for line, column, code, words in expected(text):

@@ -192,7 +192,7 @@ def test_a_key_is_sent_and_stands_nowhere(server: Server, monkeypatch: pytest.Mo
     """The key goes to NCBI with each request; no record, cursor or message has it."""
     monkeypatch.setenv("NCBI_KEY", "s3cret")
     service = Citations(server, 25)
-    runs = read(service, options={"api_key_env": "NCBI_KEY", "contact": "me@example.org"})
+    runs = read(service, options={"api_key": {"env": "NCBI_KEY"}, "contact": "me@example.org"})
     assert all("api_key=s3cret" in path and "email=me%40example.org" in path for path, _ in server.seen)
     told = [payload.model_dump_json() for run in runs for payload in run.output["payloads"]]
     assert not [one for one in [*told, *(str(run.cursor) for run in runs)] if "s3cret" in one]
@@ -204,7 +204,7 @@ def test_a_key_that_is_not_there_is_told(adapter: str, server: Server) -> None:
     """Rather than ask without it."""
     service = Citations(server, 1) if adapter == "pubmed" else Works(server, 1)
     with pytest.raises(UsageError, match="the environment variable NO_SUCH_KEY, which is not set"):
-        read(service, options={"api_key_env": "NO_SUCH_KEY"})
+        read(service, options={"api_key": {"env": "NO_SUCH_KEY"}})
 
 
 def test_an_address_is_no_folder() -> None:
@@ -344,7 +344,7 @@ def test_a_key_of_openalex_is_sent(server: Server, monkeypatch: pytest.MonkeyPat
     """With each request, and with the mail address."""
     monkeypatch.setenv("OPENALEX_KEY", "s3cret")
     service = Works(server, 12)
-    read(service, options={"api_key_env": "OPENALEX_KEY", "contact": "me@example.org"})
+    read(service, options={"api_key": {"env": "OPENALEX_KEY"}, "contact": "me@example.org"})
     assert {(asked["api_key"], asked["mailto"]) for asked in service.asked} == {("s3cret", "me@example.org")}
 
 
@@ -354,7 +354,7 @@ def test_a_refusal_tells_no_key(adapter: str, server: Server, monkeypatch: pytes
     monkeypatch.setenv("A_KEY", "s3cret")
     service = Citations(server, 1) if adapter == "pubmed" else Works(server, 1)
     service.before = lambda _: fails(400, b"no such field")
-    options = {"api_key_env": "A_KEY", "contact": "me@example.org"}
+    options = {"api_key": {"env": "A_KEY"}, "contact": "me@example.org"}
     with pytest.raises(InputError, match="HTTP 400") as caught:
         read(service, options=options)
     assert any("api_key=s3cret" in path for path, _ in server.seen)

@@ -2,13 +2,12 @@
 
 What is sent and answered is that of the API reference (``input``, ``model``; ``data[].index``, ``data[].embedding``), which
 vLLM, llama.cpp, Ollama, LocalAI and text-embeddings-inference speak too. A host that is not public must be allowed by the
-operator, under ``[http] allow_hosts`` in medical_kg.toml. The key is read from the environment when it is needed, and goes nowhere else.
+operator, under ``[http] allow_hosts`` in medical_kg.toml. The key is read where it stands when it is needed, and goes nowhere else.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 from functools import cached_property
 from hashlib import sha256
@@ -18,12 +17,12 @@ from urllib.parse import urlsplit
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from medical_kg import ItemRejected
+from medical_kg import ItemRejected, Secret
 from medical_kg.documents.records import EmbedderIdentity
 from medical_kg.embedders.contract import Embedder, Options
 from medical_kg.embedders.tokens import TokenizerFile
 from medical_kg.orchestration.contract.errors import UsageError
-from medical_kg.orchestration.contract.secrets import conceal, redacted
+from medical_kg.orchestration.contract.secrets import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +50,7 @@ class OpenAICompatibleOptions(Options):
         revision: what tells versions of the model apart; part of the identity, for you to raise.
         dimension: how long the model's vectors are; an answer of another length is refused.
         max_tokens: how many tokens the model takes in.
-        api_key_env: the environment variable that holds the key; none is sent unless given.
+        api_key: where the key stands; none is sent unless given.
         document_prefix, query_prefix: put before texts, for models trained so (E5: ``passage: `` and ``query: ``).
         tokenizer_path, tokenizer_sha256: the model's ``tokenizer.json``; without it tokens are guessed, with caution.
     """
@@ -61,7 +60,7 @@ class OpenAICompatibleOptions(Options):
     revision: str = ""
     dimension: int = Field(ge=1, le=65_536)
     max_tokens: int = Field(default=512, ge=16)
-    api_key_env: str | None = Field(default=None, pattern="^[A-Za-z_][A-Za-z0-9_]*$")
+    api_key: Secret | None = None
     document_prefix: str = ""
     query_prefix: str = ""
     tokenizer_path: str | None = None
@@ -82,7 +81,7 @@ class OpenAICompatibleOptions(Options):
             msg = "it must be an http or https address"
             raise ValueError(msg)
         if parts.username or parts.password or parts.query or parts.fragment:
-            msg = "it holds a user, a query or a fragment; a key belongs into the variable that api_key_env names"
+            msg = "it holds a user, a query or a fragment; a key is given by api_key: {env: NAME}"
             raise ValueError(msg)
         return text.rstrip("/")
 
@@ -176,12 +175,8 @@ class OpenAICompatibleEmbedder(Embedder):
 
     def _headers(self) -> dict[str, str]:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        if name := self.options.api_key_env:
-            if not (key := self._key()):
-                raise UsageError(
-                    f"embedder 'openai-compatible' needs its key in the environment variable {name}, which is not set"
-                )
-            headers["Authorization"] = f"Bearer {key}"
+        if self.options.api_key:
+            headers["Authorization"] = f"Bearer {self.options.api_key.reveal()}"
         return headers
 
     def _reason(self, answer: bytes) -> str:
@@ -193,11 +188,6 @@ class OpenAICompatibleEmbedder(Embedder):
             return ""
         said = redacted(said)
         return f": {' '.join(said.split())[:300]}"
-
-    def _key(self) -> str:
-        key = os.environ.get(self.options.api_key_env or "", "").strip()
-        conceal(key)
-        return key
 
     def _vectors(self, answer: bytes, count: int) -> np.ndarray[Any, Any]:
         try:

@@ -80,7 +80,9 @@ def _asked(given: str | Path | None, options: Mapping[str, Any]) -> dict[str, An
             raise InputError("the input is an empty text, e.g. from a variable that is not set; name a folder or file")
         if held := secret_in(str(given)):
             what = f"the input, an address, holds {held}, which the ledger would keep"
-            raise InputError(f"{what}; leave it out and give it by the source's options, such as api_key_env")
+            raise InputError(
+                f"{what}; leave it out and give it by the source's options, such as api_key: {{env: NAME}}"
+            )
         asked["input"] = str(given) if "://" in str(given) else str(Path(given).absolute())
     asked |= {name: value for name, value in options.items() if value is not None}
     if "max_removed" in asked:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from medical_kg.sources.contract import since_of
+from medical_kg.sources.contract import Query, since_of
 from medical_kg.sources.files import FilesOptions, FilesSource
 from medical_kg.sources.live import (
     Part,
@@ -41,7 +41,7 @@ class ClinicalTrialsOptions(FilesOptions):
         updated_since: only studies whose last update was posted on this day or later.
     """
 
-    query: dict[str, str] = Field(default_factory=dict)
+    query: Query = Field(default_factory=dict)
     updated_since: date | None = None
 
 

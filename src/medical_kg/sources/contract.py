@@ -10,11 +10,13 @@ import json
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from medical_kg import InputError, Model
 from medical_kg.orchestration.contract.model import problems_in
 from medical_kg.orchestration.contract.moments import moment_of
+from medical_kg.orchestration.contract.secrets import WRITTEN_OUT
+from medical_kg.orchestration.contract.urls import KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +28,17 @@ DOOR = "medical_kg.sources"
 
 
 Count = Annotated[int, Field(ge=0)]
+
+
+def _no_key(name: str) -> str:
+    if name.lower() in KEYS:
+        msg = f"{WRITTEN_OUT}, by an option such as api_key"
+        raise ValueError(msg)
+    return name
+
+
+Query = dict[Annotated[str, AfterValidator(_no_key)], str]
+"""Parameters of a query at a web service; those that hold a key are refused."""
 
 
 class SourceOptions(Model):

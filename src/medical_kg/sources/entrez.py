@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple
 
 from pydantic import Field, StringConstraints
 
-from medical_kg import ItemRejected, TransientError
-from medical_kg.sources.contract import Count, cursor_of, place_of, since_of
+from medical_kg import ItemRejected, Secret, TransientError
+from medical_kg.sources.contract import Count, Query, cursor_of, place_of, since_of
 from medical_kg.sources.files import FilesOptions, FilesSource
 from medical_kg.sources.live import (
     Part,
@@ -53,13 +53,13 @@ class EntrezOptions(FilesOptions):
         query: parameters of a search, such as ``term``, ``mindate`` or ``reldate``; asked where no input is given.
         ids: the records themselves, by NCBI's numbers, in place of a search; asked where no input is given.
         contact: a mail address, which NCBI writes to before it shuts a client out.
-        api_key_env: the environment variable with a key of NCBI's; without it no key is sent.
+        api_key: where a key of NCBI's stands; without it no key is sent.
     """
 
-    query: dict[str, str] = Field(default_factory=dict)
+    query: Query = Field(default_factory=dict)
     ids: tuple[Number, ...] = ()
     contact: str = ""
-    api_key_env: str = ""
+    api_key: Secret | None = None
 
 
 class Database(NamedTuple):
@@ -94,7 +94,7 @@ class EntrezSource(FilesSource):
         address = address_of(ctx, SEARCH, self.options.query, self.options.ids)
         if address is None:
             return super().pull(ctx, cursor, limit)
-        who = {"tool": "medical-kg", "email": self.options.contact, "api_key": key_in(self.options.api_key_env)}
+        who = {"tool": "medical-kg", "email": self.options.contact, "api_key": key_in(self.options.api_key)}
         address = with_query(address, {name: value for name, value in who.items() if value})
         if self.options.ids and not ctx.input.get("input"):
             return Listed(self.database, self.numbers()).pull(ctx, self.name, address, cursor, limit)

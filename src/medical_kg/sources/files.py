@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import Field
 
-from medical_kg import InputError, ItemRejected, Page, Rejected
+from medical_kg import InputError, ItemRejected, Page, PluginName, Rejected
 from medical_kg.documents.ir import Provenance
 from medical_kg.documents.records import Payload
 from medical_kg.documents.validate import findings
@@ -39,7 +39,7 @@ class FilesOptions(SourceOptions):
         max_file_bytes: the most bytes one file may have after unpacking.
     """
 
-    formats: tuple[str, ...] = ()
+    formats: tuple[Annotated[str, PluginName(FORMATS)], ...] = ()
     native: bool = False
     glob: str | None = None
     max_file_bytes: int = Field(default=2 * GIBIBYTE, ge=1)

@@ -225,13 +225,13 @@ def with_query(address: str, query: Mapping[str, str | int]) -> str:
     return urlunsplit((scheme, host, path, urlencode({**kept, **query}), ""))
 
 
-def key_in(variable: str) -> str:
-    """Return the key in an environment variable, which nothing shows from then on; "" where none is named.
+def key_in(place: Secret | None) -> str:
+    """Return the key that stands there, which nothing shows from then on; "" where no place is named.
 
     Raises:
-        UsageError: the variable is not set.
+        UsageError: none is there.
     """
-    return Secret(env=variable).reveal() if variable else ""
+    return place.reveal() if place else ""
 
 
 def offset_of(token: str) -> int:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from medical_kg.sources.contract import since_of
+from medical_kg import Secret
+from medical_kg.sources.contract import Query, since_of
 from medical_kg.sources.files import FilesOptions, FilesSource
 from medical_kg.sources.live import (
     Part,
@@ -41,12 +42,12 @@ class OpenAlexOptions(FilesOptions):
     Attributes:
         query: parameters of a query, such as ``filter`` or ``search``; asked where no input is given.
         contact: a mail address, which OpenAlex answers more reliably.
-        api_key_env: the environment variable with a key of OpenAlex', which its filters by date of update need.
+        api_key: where a key of OpenAlex' stands, which its filters by date of update need.
     """
 
-    query: dict[str, str] = Field(default_factory=dict)
+    query: Query = Field(default_factory=dict)
     contact: str = ""
-    api_key_env: str = ""
+    api_key: Secret | None = None
 
 
 class OpenAlexSource(FilesSource):
@@ -65,7 +66,7 @@ class OpenAlexSource(FilesSource):
         address = address_of(ctx, WORKS, self.options.query)
         if address is None:
             return super().pull(ctx, cursor, limit)
-        who = {"mailto": self.options.contact, "api_key": key_in(self.options.api_key_env)}
+        who = {"mailto": self.options.contact, "api_key": key_in(self.options.api_key)}
         address = with_query(address, {name: value for name, value in who.items() if value})
         if since := since_of(ctx):
             wanted = (parameter(address, "filter"), f"from_updated_date:{since.date().isoformat()}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from medical_kg import ItemRejected, Model, PluginName, Stage, StageContext, StageMetadata
+from medical_kg import ItemRejected, Model, PluginName, PluginOptions, Stage, StageContext, StageMetadata
 from medical_kg.documents.keys import CHUNKS, DOCUMENTS
 from medical_kg.documents.records import Chunk
 from medical_kg.documents.sentences import sentences
@@ -44,7 +44,9 @@ class ChunkConfig(Model):
     embedder: Annotated[str, PluginName("medical_kg.embedders")] = Field(
         default="minilm", description="whose tokens are counted"
     )
-    options: dict[str, Any] = Field(default_factory=dict, description="the embedder's own options")
+    options: Annotated[dict[str, Any], PluginOptions("embedder")] = Field(
+        default_factory=dict, description="the embedder's own options"
+    )
     max_tokens: int = Field(default=200, ge=16, description="tokens of a chunk with its headings, at most")
     overlap: int = Field(default=0, ge=0, description="tokens repeated from the end of the chunk before")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from medical_kg import Model, PluginName, Stage, StageContext, StageMetadata
+from medical_kg import Model, PluginName, PluginOptions, Stage, StageContext, StageMetadata
 from medical_kg.documents.keys import CHUNKS, EMBEDDINGS
 from medical_kg.documents.records import Embedding
 
@@ -22,7 +22,9 @@ class EmbedConfig(Model):
     embedder: Annotated[str, PluginName("medical_kg.embedders")] = Field(
         default="minilm", description="what turns texts into vectors"
     )
-    options: dict[str, Any] = Field(default_factory=dict, description="the embedder's own options")
+    options: Annotated[dict[str, Any], PluginOptions("embedder")] = Field(
+        default_factory=dict, description="the embedder's own options"
+    )
 
 
 class EmbedStage(Stage[EmbedConfig]):

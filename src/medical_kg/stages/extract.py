@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from medical_kg import ItemRejected, Model, PluginName, Stage, StageContext, StageMetadata
+from medical_kg import ItemRejected, Model, PluginName, PluginOptions, Stage, StageContext, StageMetadata
 from medical_kg.documents.keys import CLAIMS, DOCUMENTS, ENTITIES
 from medical_kg.documents.records import Claim, Entity, Mention
 from medical_kg.extraction.cache import lexicon_of
@@ -30,7 +30,9 @@ class VocabularyChoice(Model):
     """A vocabulary whose concepts are looked for in the text, and its own options."""
 
     vocabulary: Annotated[str, PluginName(DOOR)] = Field(description="a vocabulary or a reader of vocabulary files")
-    options: dict[str, Any] = Field(default_factory=dict, description="the vocabulary's own options")
+    options: Annotated[dict[str, Any], PluginOptions("vocabulary")] = Field(
+        default_factory=dict, description="the vocabulary's own options"
+    )
 
 
 class ExtractConfig(Model):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from medical_kg import Model, Page, PluginName, Stage, StageContext, StageMetadata
+from medical_kg import Model, Page, PluginName, PluginOptions, Stage, StageContext, StageMetadata
 from medical_kg.documents.keys import PAYLOADS
 from medical_kg.sources.contract import DOOR
 
@@ -15,10 +15,12 @@ if TYPE_CHECKING:
 
 
 class IngestConfig(Model):
-    """Which source to read, and its own options (each source validates them)."""
+    """Which source to read, and its own options."""
 
     adapter: Annotated[str, PluginName(DOOR)] = Field(description="the source that is read")
-    options: dict[str, Any] = Field(default_factory=dict, description="the source's own options")
+    options: Annotated[dict[str, Any], PluginOptions("adapter")] = Field(
+        default_factory=dict, description="the source's own options"
+    )
 
 
 class IngestStage(Stage[IngestConfig]):

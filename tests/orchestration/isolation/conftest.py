@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from distributions import distribution
+from distributions import STAGES, distribution
 
 from medical_kg.orchestration import Workspace, submit
 from medical_kg.orchestration.api import Report
@@ -27,6 +27,7 @@ TYPES = {
     "odd-keeper": "Keeper",
     "odd-tally": "Tally",
     "odd-gate": "Gate",
+    "odd-reading": "Reading",
 }
 
 
@@ -34,7 +35,8 @@ TYPES = {
 def odd_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The odd plugin, installed; its module's name. Whatever a test imports of it is forgotten afterwards."""
     site = tmp_path / "site"
-    distribution(site, "odd", {name: f"odd_stages:{cls}" for name, cls in TYPES.items()})
+    stages = "".join(f"{name} = odd_stages:{cls}\n" for name, cls in TYPES.items())
+    distribution(site, "odd", f"[{STAGES}]\n{stages}[medical_kg.readers]\nodd = odd_stages:Reader\n")
     for folder in (HERE, site):
         monkeypatch.syspath_prepend(str(folder))
     yield "odd_stages"

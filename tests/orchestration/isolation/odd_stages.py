@@ -22,6 +22,7 @@ from medical_kg import (
     ItemRejected,
     Page,
     PluginName,
+    PluginOptions,
     Rejected,
     Stage,
     StageContext,
@@ -267,3 +268,30 @@ class Gate(Stage[GateConfig]):
             ctx.signals.tell("passed", {"by": ctx.stage})
             return None
         return Waiting(opened)
+
+
+class ReaderOptions(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    size: int = 1
+    key: SecretStr | None = None
+
+
+class Reader:
+    options_model = ReaderOptions
+
+
+class ReadingConfig(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reader: Annotated[str, PluginName("medical_kg.readers")] = "odd"
+    options: Annotated[dict[str, Any], PluginOptions("reader")] = {}
+
+
+class Reading(Stage[ReadingConfig]):
+    metadata = StageMetadata(
+        stage_type="odd-reading", version="1.0", description="Has a reader.", config_model=ReadingConfig
+    )
+
+    def run(self, ctx: StageContext) -> None:
+        return None

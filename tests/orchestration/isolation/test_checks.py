@@ -62,6 +62,24 @@ def test_what_configure_says_and_what_names_lead_nowhere(place: Any) -> None:
     assert "did you mean 'jats'?" in lost[1][3]
 
 
+def test_options_of_plugins_are_checked_where_the_plugins_are(place: Any) -> None:
+    """In the process that has them, as here; a secret among them is shown on neither side."""
+    found = both(
+        place,
+        "stages:\n  - {name: feed, type: odd-feed, ENV}\n"
+        "  - {name: read, type: odd-reading, ENV depends_on: [feed], config: {options: {\n"
+        "      sise: 1,\n      size: many,\n      key: sesame}}}\n",
+    )
+    assert [(code, line) for code, line, _, _ in found] == [("MKG011", 6), ("MKG013", 7)]
+    (written,) = both(
+        place,
+        "stages:\n  - {name: feed, type: odd-feed, ENV}\n"
+        "  - {name: read, type: odd-reading, ENV depends_on: [feed], config: {options: {key: sesame}}}\n",
+    )
+    assert "a secret is not written out" in written[2]
+    assert "sesame" not in " ".join(map(str, written))
+
+
 def test_a_plan_shows_the_completed_config(place: Any) -> None:
     """What configure() made of the config is what the plan holds, and what results are known by."""
     environments = place.workspace.environments

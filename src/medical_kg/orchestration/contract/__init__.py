@@ -21,7 +21,7 @@ from medical_kg.orchestration.contract.context import (
 )
 from medical_kg.orchestration.contract.metadata import Mode, NoConfig, Output, StageMetadata
 from medical_kg.orchestration.contract.outcomes import Page, Rejected, Waiting
-from medical_kg.orchestration.contract.refs import PluginName
+from medical_kg.orchestration.contract.refs import PluginName, PluginOptions
 from medical_kg.orchestration.contract.removed import REMOVED, RemovedRoot
 from medical_kg.orchestration.contract.stage import Stage, method_of
 from medical_kg.orchestration.contract.state import OptionalRead, StateKey, optional
@@ -50,6 +50,7 @@ __all__ = [
     "Output",
     "Page",
     "PluginName",
+    "PluginOptions",
     "Plugins",
     "Rejected",
     "RemovedRoot",

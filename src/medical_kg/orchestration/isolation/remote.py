@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,10 +11,10 @@ from pydantic import model_serializer
 
 from medical_kg.orchestration.contract import Stage, StageMetadata, StateKey, optional
 from medical_kg.orchestration.contract.model import Model
-from medical_kg.orchestration.contract.secrets import WRITTEN_OUT, conceal
 from medical_kg.orchestration.contract.state import type_names
 from medical_kg.orchestration.discovery import Origin
 from medical_kg.orchestration.isolation.judging import Missing, Verdict
+from medical_kg.orchestration.isolation.taking import conceal_written_out
 from medical_kg.orchestration.registry import StageType
 
 if TYPE_CHECKING:
@@ -134,7 +133,7 @@ def tell(verdict: Verdict, completed: Any) -> dict[str, Any]:
 def retell(said: Mapping[str, Any], given: Mapping[str, Any]) -> Verdict:
     """Return the verdict that a worker has told."""
     refused = any(said[name] for name in ("errors", "refused", "failed"))
-    _conceal_written_out(said["errors"], given)
+    conceal_written_out(said["errors"], given)
     return Verdict(
         config=None if refused else RemoteConfig(given=dict(given), completed=said["config"]),
         errors=tuple(cast("list[Mapping[str, Any]]", said["errors"])),
@@ -143,14 +142,3 @@ def retell(said: Mapping[str, Any], given: Mapping[str, Any]) -> Verdict:
         conditions=tuple((tuple(loc), name) for loc, name in said["conditions"]),
         missing=tuple(Missing(tuple(one["loc"]), one["message"], one["advice"]) for one in said["missing"]),
     )
-
-
-def _conceal_written_out(errors: Iterable[Mapping[str, Any]], given: Mapping[str, Any]) -> None:
-    """Conceal each secret that the worker refused because it is written out: its line of the file will be shown here."""
-    for one in errors:
-        if WRITTEN_OUT in one["msg"]:
-            value: Any = given
-            for step in one["loc"]:
-                with suppress(LookupError, TypeError):  # the branch of a union, which is no key
-                    value = value[step]
-            conceal(str(value))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from medical_kg.orchestration.contract.errors import LockMismatch, PluginError
-from medical_kg.orchestration.isolation.judging import plugins_named
+from medical_kg.orchestration.isolation.naming import plugins_named
 from medical_kg.orchestration.lock.entries import Entry, entry_of
 from medical_kg.orchestration.lock.file import LOCK_FILE, Difference, Entries, compare, key_of, read_lock
 from medical_kg.orchestration.registry import STAGES

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from medical_kg.orchestration.contract.errors import EnvironmentBroken, near
 from medical_kg.orchestration.isolation import RemoteStageType
-from medical_kg.orchestration.isolation.judging import Loc, Verdict, judge
+from medical_kg.orchestration.isolation.judging import Verdict, judge
 from medical_kg.orchestration.pipeline.explain import explain, locate
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.contract import NamedCondition
+    from medical_kg.orchestration.isolation.taking import Loc
     from medical_kg.orchestration.pipeline.draft import StageDraft
     from medical_kg.orchestration.pipeline.problems import Problem
     from medical_kg.orchestration.pipeline.tree import Tree

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from medical_kg.orchestration.contract import Clause, Condition, NamedCondition
-from medical_kg.orchestration.isolation.judging import details_of
+from medical_kg.orchestration.isolation.taking import details_of
 from medical_kg.orchestration.pipeline.explain import explain
 from medical_kg.orchestration.pipeline.problems import Path, Problem, show
 from medical_kg.orchestration.pipeline.spec import GateSpec, PipelineSpec, StageSpec

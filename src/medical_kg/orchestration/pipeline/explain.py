@@ -11,7 +11,7 @@ from medical_kg.orchestration.contract.model import plainly
 from medical_kg.orchestration.pipeline.problems import Path, Problem, show
 
 if TYPE_CHECKING:
-    from medical_kg.orchestration.isolation.judging import Details
+    from medical_kg.orchestration.isolation.taking import Details
     from medical_kg.orchestration.pipeline.tree import Tree
 
 _SUBJECT = re.compile(r"^(Input|List|String|Tuple|Dictionary|Value) should")
@@ -77,8 +77,13 @@ def _wrong(path: Path, found: list[Details], tree: Tree) -> Problem:
 
 
 def _tells(details: Details) -> bool:
-    """Whether showing the value says more: always for a plain one, for a collection only where its kind is wrong."""
+    """Whether showing the value says more: always for a plain one, for a collection only where its kind is wrong.
+
+    A mapping's key that is wrong stands in the path already.
+    """
     given = details["input"]
+    if details["loc"][-1:] == ("[key]",):
+        return False
     return given is None or isinstance(given, (str, int, float)) or str(details["type"]).endswith("_type")
 
 

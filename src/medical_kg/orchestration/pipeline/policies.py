@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field, ValidationError
 
 from medical_kg.orchestration.contract.model import Model
-from medical_kg.orchestration.isolation.judging import details_of
+from medical_kg.orchestration.isolation.taking import details_of
 from medical_kg.orchestration.pipeline import load
 from medical_kg.orchestration.pipeline.explain import explain
 from medical_kg.orchestration.resilience import Policy

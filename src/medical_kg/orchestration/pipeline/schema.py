@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import keyword
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel
 
 from medical_kg.orchestration.contract.errors import PluginError
-from medical_kg.orchestration.contract.refs import DOOR_KEY
+from medical_kg.orchestration.contract.refs import DOOR_KEY, OPTIONS_KEY
 from medical_kg.orchestration.isolation.environments import ALWAYS
 from medical_kg.orchestration.pipeline.spec import PERCENT, PipelineSpec
 from medical_kg.orchestration.pipeline.stages import MAX_NAME, NAME, RESERVED, STAGE_NAME
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.registry import Installation, Registry, StageType
+
+T = TypeVar("T")
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 END = r"(?![\s\S])"  # the end of the text in every dialect; `$` may stand before a last line break
@@ -37,7 +41,8 @@ def schema(
 
     Args:
         stages: the stage types; every one is loaded, and one that is broken is left out.
-        installation: every door; a config field marked with ``PluginName`` may name only what is behind its door.
+        installation: every door; a config field marked with ``PluginName`` may name only what is behind its door, and one
+            marked with ``PluginOptions`` may hold only what that plugin takes.
         policies: offered as names of policies; others stay allowed, since a pipeline may bring its own.
         environments: those that a stage may name.
     """
@@ -55,7 +60,8 @@ def schema(
     fields["schedule"]["anyOf"] = [{"type": "string", "minLength": 1}, *fields["schedule"]["anyOf"]]
     definitions["ConditionSpec"]["anyOf"] = _condition_forms()
     definitions["Clause"]["allOf"] = list(_operators())
-    _stage(definitions, list(_types(stages)), policies, environments)
+    _stage(definitions, list(_loadable(stages)), policies, environments)
+    _options(made, installation)
     for node in [*_nodes(made)]:
         if DOOR_KEY in node:
             node["enum"] = _names(installation.door(node[DOOR_KEY]))
@@ -112,16 +118,16 @@ def _stage(
     stage["allOf"] += [_config_rule(names, one, definitions) for names, one in types]
 
 
-def _types(stages: Registry[StageType]) -> Iterator[tuple[list[str], StageType]]:
-    """Give each stage type that can be loaded, with the names a pipeline may call it by."""
-    for claim in stages.claims():
+def _loadable(registry: Registry[T]) -> Iterator[tuple[list[str], T]]:
+    """Give each plugin that can be loaded, with the names a pipeline may call it by."""
+    for claim in registry.claims():
         full = f"{claim.origin.distribution}:{claim.origin.name}"
         try:
-            one = stages.get(full)
+            one = registry.get(full)
         except PluginError:
-            # `plugins list` reports it; a schema without one type is better than none.
+            # `plugins list` reports it; a schema without one plugin is better than none.
             continue
-        yield ([claim.origin.name] if _means(stages, claim.origin.name, full) else []) + [full], one
+        yield ([claim.origin.name] if _means(registry, claim.origin.name, full) else []) + [full], one
 
 
 def _means(registry: Registry[Any], name: str, full: str) -> bool:
@@ -129,6 +135,46 @@ def _means(registry: Registry[Any], name: str, full: str) -> bool:
         return registry.claim(name) is registry.claim(full)
     except PluginError:
         return False
+
+
+def _options(made: dict[str, Any], installation: Installation) -> None:
+    """Add to each mapping of options what the plugin takes that is named beside it; options may hold further ones."""
+    said: set[int] = set()
+    offered: dict[str, list[tuple[list[str], str]]] = {}
+    while fresh := [one for one in _optioned(made) if id(one[-1]) not in said]:
+        for node, name, field in fresh:
+            said.add(id(field))
+            of = field[OPTIONS_KEY]
+            named = node["properties"][of]
+            door = next(one[DOOR_KEY] for one in _nodes(named) if DOOR_KEY in one)
+            if door not in offered:
+                offered[door] = [*_offered(installation.door(door), door, made["$defs"])]
+            rules = (_options_rule(name, of, named.get("default"), *one) for one in offered[door])
+            node.setdefault("allOf", []).extend(rules)
+
+
+def _optioned(value: Any) -> Iterator[tuple[dict[str, Any], str, dict[str, Any]]]:
+    """Give each object that has options, with their name and field."""
+    for node in _nodes(value):
+        for name, field in node.get("properties", {}).items():
+            if isinstance(field, dict) and OPTIONS_KEY in field:
+                yield node, name, field
+
+
+def _offered(registry: Registry[Any], door: str, definitions: dict[str, Any]) -> Iterator[tuple[list[str], str]]:
+    """Define the options of each plugin of a door that has a model of them; give the plugin's names and the place."""
+    for names, plugin in _loadable(registry):
+        model = getattr(plugin, "options_model", None)
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            prefix = f"{door}:{names[-1]}."
+            definitions[f"{prefix}options"] = _form(model, prefix, definitions)
+            yield names, f"#/$defs/{prefix}options"
+
+
+def _options_rule(name: str, of: str, default: Any, names: list[str], place: str) -> dict[str, Any]:
+    # Options that are not given are not checked, whatever the plugin needs.
+    then = {"properties": {name: {"anyOf": [{"maxProperties": 0}, {"$ref": place}]}}}
+    return {"if": {"properties": {of: {"enum": names}}, "required": [] if default in names else [of]}, "then": then}
 
 
 def _names(registry: Registry[Any]) -> list[str]:
@@ -141,10 +187,8 @@ def _names(registry: Registry[Any]) -> list[str]:
 
 
 def _config_rule(names: list[str], type_: StageType, definitions: dict[str, Any]) -> dict[str, Any]:
-    """Return the rule for the config of one stage type; its own definitions move beside the pipeline's."""
-    prefix = f"{names[-1]}."
-    config = _config(type_, f"#/$defs/{prefix}{{model}}")
-    definitions.update({prefix + name: one for name, one in config.pop("$defs", {}).items()})
+    """Return the rule for the config of one stage type."""
+    config = _form(type_.metadata.config_model, f"{names[-1]}.", definitions)
     needed = bool(config.get("required"))
     return {
         "if": {"allOf": [HERE, {"properties": {"type": {"enum": names}}, "required": ["type"]}]},
@@ -155,11 +199,14 @@ def _config_rule(names: list[str], type_: StageType, definitions: dict[str, Any]
     }
 
 
-def _config(type_: StageType, ref_template: str) -> dict[str, Any]:
+def _form(model: type[BaseModel], prefix: str, definitions: dict[str, Any]) -> dict[str, Any]:
+    """Return the JSON form of a plugin's model; its own definitions move beside the pipeline's, under a prefix."""
     try:
-        return type_.metadata.config_model.model_json_schema(ref_template=ref_template)
+        made = model.model_json_schema(ref_template=f"#/$defs/{prefix}{{model}}")
     except (Exception, SystemExit):  # noqa: BLE001  # a plugin's code may raise anything, or have no JSON form
         return {"type": "object"}
+    definitions.update({prefix + name: one for name, one in made.pop("$defs", {}).items()})
+    return made
 
 
 def _nodes(value: Any) -> Iterator[dict[str, Any]]:
