@@ -40,6 +40,8 @@ MORE_RIGHT = {
     "nothing below a key": "stages:\n  - {name: parse, type: parse, depends_on: ~, config: ~}\ngates: ~\n",
     "by distribution": "stages:\n  - {name: parse, type: 'medical-kg:parse'}\n",
     "a plugin by distribution": "stages:\n  - {name: i, type: ingest, config: {adapter: 'medical-kg:files'}}\n",
+    "no options, whatever is needed": "stages:\n  - {name: p, type: parse}\n"
+    "  - {name: e, type: embed, depends_on: [p], config: {embedder: openai-compatible, options: {}}}\n",
     "in a process": "stages:\n  - {name: parse, type: parse, environment: process}\n",
     "a type of elsewhere": "stages:\n  - {name: x, type: only-there, environment: gone, config: {x: 1}}\n",
     "no condition on the value": "stages:\n  - {name: a, type: gate}\ngates:\n  - {name: g, condition: {field: g, equals: [1]}}\n",

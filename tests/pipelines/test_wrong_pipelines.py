@@ -55,6 +55,14 @@ def test_a_wrong_pipeline_gives_just_its_problems(path: Path, judge: Check, expe
         assert any(words in shown for shown in at), at
 
 
+def test_a_secret_that_is_written_out_is_not_repeated(judge: Check) -> None:
+    """Neither in the message nor in the line that is shown."""
+    first, second = judge(FOLDER / "config" / "key-in-a-query.yaml").problems
+    assert (first.text.strip(), second.text.strip()) == ("query: {term: asthma, api_key: ***}", "api_key: ***")
+    assert first.message.endswith("{env: NAME} or {file: /path}, by an option such as api_key")
+    assert second.message.endswith("it is '***'")
+
+
 def test_there_are_enough_of_them(expected: Expected) -> None:
     """At least 150, every code that a text can give is among them, and the kinds that people hit most often."""
     found = Counter(code for path in FILES for _, _, code, _ in expected(read(path)))

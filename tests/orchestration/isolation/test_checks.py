@@ -11,6 +11,7 @@ import pytest
 from medical_kg.orchestration.contract.errors import SettingsError
 from medical_kg.orchestration.isolation import Environments, RemoteStageType
 from medical_kg.orchestration.isolation.environments import LIMITED_MB, Environment
+from medical_kg.orchestration.isolation.judging import judge
 from medical_kg.orchestration.pipeline.catalog import Catalog
 from medical_kg.orchestration.workspace import Workspace
 
@@ -78,6 +79,13 @@ def test_options_of_plugins_are_checked_where_the_plugins_are(place: Any) -> Non
     )
     assert "a secret is not written out" in written[2]
     assert "sesame" not in " ".join(map(str, written))
+    installation = place.workspace.installation
+    host, here = place.workspace.environments.host("process"), installation.stages.get("odd-reading")
+    for given in ({"size": 2}, {"sise": 2}):
+        config: dict[str, Any] = {"options": given}
+        there = host.judge(host.describe("odd-reading"), config, stage="read", conditions={})
+        judged = judge(here, config, stage="read", conditions={}, installation=installation)
+        assert (there.config is None, judged.config is None) == ("sise" in given, "sise" in given)
 
 
 def test_a_plan_shows_the_completed_config(place: Any) -> None:
