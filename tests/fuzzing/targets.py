@@ -145,7 +145,7 @@ class Says:
     def __init__(self, body: bytes) -> None:
         self.body, self.left = body, 20
 
-    def get(self, url: str, *, headers: Any = None, max_bytes: int | None = None) -> FetchedFile:
+    def get(self, url: str, *, headers: Any = None, max_bytes: int | None = None, **_: Any) -> FetchedFile:
         self.left -= 1
         if not self.left:
             raise TransientError("the server is gone")
@@ -182,7 +182,7 @@ class Then(Says):
         super().__init__(body)
         self.first: bytes | None = first
 
-    def get(self, url: str, *, headers: Any = None, max_bytes: int | None = None) -> FetchedFile:
+    def get(self, url: str, *, headers: Any = None, max_bytes: int | None = None, **_: Any) -> FetchedFile:
         if self.first is None:
             return super().get(url, headers=headers, max_bytes=max_bytes)
         first, self.first = self.first, None

@@ -19,7 +19,7 @@ from medical_kg import InputError, TransientError
 from medical_kg.orchestration.contract.errors import UsageError
 from medical_kg.orchestration.contract.secrets import redacted
 from medical_kg.orchestration.fetching import HttpService
-from medical_kg.orchestration.resilience import Policy
+from medical_kg.orchestration.resilience import Policy, RateLimit
 from medical_kg.stages.ingest import IngestStage
 from medical_kg.testing import FakeClock, FakeHttp, StageRun
 from medical_kg.testing.harness import opened_stage
@@ -197,6 +197,19 @@ def test_a_key_is_sent_and_stands_nowhere(server: Server, monkeypatch: pytest.Mo
     told = [payload.model_dump_json() for run in runs for payload in run.output["payloads"]]
     assert not [one for one in [*told, *(str(run.cursor) for run in runs)] if "s3cret" in one]
     assert redacted("the key is s3cret") == "the key is ***"
+
+
+@pytest.mark.parametrize(("made", "key", "pace"), [(Citations, "", 3), (Citations, "s3cret", 10), (Works, "", 10)])
+@pytest.mark.parametrize("policy", [Policy(), Policy(rate_limit=RateLimit(rate_limit_per_second=100))])
+def test_services_are_asked_no_more_often_than_they_allow(
+    policy: Policy, made: type[ServiceOf], key: str, pace: int, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NCBI three times a second, ten with a key, OpenAlex ten; whatever the policy allows."""
+    monkeypatch.setenv("A_KEY", key)
+    clock = FakeClock()
+    read(made(server, 25), options={"api_key": {"env": "A_KEY"}} if key else {}, clock=clock, policy=policy)
+    assert len(server.seen) > 2
+    assert clock.slept == pytest.approx([1 / pace] * (len(server.seen) - 1))
 
 
 @pytest.mark.parametrize("adapter", ["pubmed", "openalex"])

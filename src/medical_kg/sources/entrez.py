@@ -1,8 +1,8 @@
 """NCBI's E-utilities: records of one of its databases, by a search or by ids.
 
 A search is asked once and kept by NCBI (its history server); its records are then fetched in parts
-(https://www.ncbi.nlm.nih.gov/books/NBK25499/). NCBI asks for at most three requests a second, ten with a key: the policy of the
-stage sets that.
+(https://www.ncbi.nlm.nih.gov/books/NBK25499/). NCBI allows three requests a second, ten with a key
+(https://www.ncbi.nlm.nih.gov/books/NBK25497/), which is kept to whatever the policy of the stage allows.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from medical_kg.sources.contract import SourceOptions
 
 SEARCH = "https://eutils.ncbi.nlm.nih.gov/entrez/eutils/esearch.fcgi"
+PER_SECOND, PER_SECOND_WITH_KEY = 3.0, 10.0
 MOST_RECORDS = 9_999
 """NCBI gives no more of one search."""
 MOST_BYTES = 100 * 1024 * 1024
@@ -146,7 +147,7 @@ class Searched(Service):
 
     def _search(self, ctx: StageContext, address: str) -> Kept:
         more: dict[str, str | int] = {"db": self._database.name, "usehistory": "y", "retmode": "json", "retmax": 0}
-        content = read_body(ctx, with_query(address, more), MOST_BYTES)
+        content = _read(ctx, with_query(address, more))
         with page_of(address, "result of a search"):
             found = json.loads(content)["esearchresult"]
             if "ERROR" in found:
@@ -181,7 +182,11 @@ def _fetched(ctx: StageContext, database: Database, address: str, which: dict[st
     """Fetch records; the search's own parameters do not go along."""
     who = {name: value for name in ("tool", "email", "api_key") if (value := parameter(address, name))}
     fetch = shown(address).replace("esearch.fcgi", "efetch.fcgi")
-    content = read_body(ctx, with_query(fetch, {"db": database.name, **which, "retmode": "xml", **who}), MOST_BYTES)
+    content = _read(ctx, with_query(fetch, {"db": database.name, **which, "retmode": "xml", **who}))
     if f"<{database.root}".encode() not in content[:2000]:
         raise TransientError(f"{fetch}: the answer is no {database.root}")
     return Part(shown(address), content)
+
+
+def _read(ctx: StageContext, address: str) -> bytes:
+    return read_body(ctx, address, MOST_BYTES, PER_SECOND_WITH_KEY if parameter(address, "api_key") else PER_SECOND)

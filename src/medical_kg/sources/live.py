@@ -251,7 +251,7 @@ def shown(address: str) -> str:
     return address.partition("?")[0]
 
 
-def read_body(ctx: StageContext, address: str, most: int) -> bytes:
-    """Return what is at an address, of ``most`` bytes at most."""
-    with ctx.http.get(address, max_bytes=most) as found:
+def read_body(ctx: StageContext, address: str, most: int, per_second: float | None = None) -> bytes:
+    """Return what is at an address, of ``most`` bytes at most; ``per_second`` as for ``Http.get``."""
+    with ctx.http.get(address, max_bytes=most, per_second=per_second) as found:
         return b"".join(found.chunks())

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from medical_kg.sources.contract import SourceOptions
 
 WORKS = "https://api.openalex.org/works"
+PER_SECOND = 10.0
+"""OpenAlex' limit (https://docs.openalex.org/how-to-use-the-api/rate-limits-and-authentication)."""
 MOST_BYTES = 50 * 1024 * 1024
 """Of a page; 200 works have some 5 MB."""
 FIRST = "*"
@@ -82,7 +84,8 @@ class Works(Service):
 
     def page(self, ctx: StageContext, address: str, place: Place, size: int) -> ServicePage:
         """Ask for a page; every page tells the total."""
-        content = read_body(ctx, with_query(address, {"per-page": size, "cursor": place.token or FIRST}), MOST_BYTES)
+        asked = with_query(address, {"per-page": size, "cursor": place.token or FIRST})
+        content = read_body(ctx, asked, MOST_BYTES, PER_SECOND)
         with page_of(address, "page of works"):
             told = json.loads(content)
             following, total, works = told["meta"].get("next_cursor"), told["meta"].get("count"), len(told["results"])

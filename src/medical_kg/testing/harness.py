@@ -128,12 +128,10 @@ def opened_stage(
 
 def _turns(ctx: StageContext, policy: Policy) -> Turns | None:
     """Put the service ``http`` under the policy, as the engine does, with a state that ends with this stage."""
-    if not policy.takes_turns:
-        return None
     turns = HostTurns("test", policy, MemoryHosts(), ctx.clock)
     turns.on_wait = ctx.extend_call
     services = dict(ctx.services)
-    guarded = in_turn(services, turns)
+    guarded = in_turn(services, turns, by_policy=policy.takes_turns)
     ctx.services = services
     return guarded
 

@@ -64,8 +64,16 @@ class FakeHttp:
         """The addresses that were asked for, in order; those of redirects too."""
         return [request.url for request in self.requests]
 
-    def get(self, url: str, *, headers: Mapping[str, str] | None = None, max_bytes: int | None = None) -> Fetched:
-        """Answer as the engine's service would; errors are the same."""
+    def get(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        max_bytes: int | None = None,
+        per_second: float | None = None,
+    ) -> Fetched:
+        """Answer as the engine's service would; errors are the same, but nothing waits for its turn."""
+        del per_second
         if url[:5].lower() == "file:" and url in self._answers:
             answer = self._next(url, headers or {})
             return FetchedFile(url, io.BytesIO(_body(answer)), MIB * 1024 if max_bytes is None else max_bytes)

@@ -264,11 +264,13 @@ class Turns:
 
     def __init__(self) -> None:
         self.taken: list[str] = []
+        self.paces: list[float | None] = []
         self.ended: list[type[BaseException] | None] = []
         self.refusal: TransientError | None = None
 
-    def take(self, host: str) -> Turn:
+    def take(self, host: str, per_second: float | None = None) -> Turn:
         self.taken.append(host)
+        self.paces.append(per_second)
         if self.refusal:
             raise self.refusal
         return Turn(self)
@@ -310,6 +312,18 @@ def test_each_request_waits_for_its_turn(http: HttpService, server: Server) -> N
     assert turns.ended[2:] == [None, TransientError, None, TransientError, TransientError, None]
     assert text(http, server.url("/x")) == b"ok"
     assert len(turns.taken) == 8
+
+
+def test_a_services_own_pace_goes_with_each_turn(http: HttpService, server: Server) -> None:
+    """With each hop of the request that names it, and with no other."""
+    turns = Turns()
+    server.routes |= {"/on": elsewhere("/x"), "/x": answer(b"ok")}
+    for pace in (3.0, None):
+        with http.under(turns).get(server.url("/on"), per_second=pace):
+            pass
+    with http.under(turns).post(server.url("/x"), b"1"):
+        pass
+    assert turns.paces == [3.0, 3.0, None, None, None]
 
 
 def test_who_gets_no_turn_asks_nothing(http: HttpService, server: Server) -> None:

@@ -28,6 +28,7 @@ TYPES = {
     "odd-tally": "Tally",
     "odd-gate": "Gate",
     "odd-reading": "Reading",
+    "odd-asking": "Asking",
 }
 
 

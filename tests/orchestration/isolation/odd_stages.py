@@ -295,3 +295,25 @@ class Reading(Stage[ReadingConfig]):
 
     def run(self, ctx: StageContext) -> None:
         return None
+
+
+class AskingConfig(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str
+    pace: float | None = None
+
+
+class Asking(Stage[AskingConfig]):
+    metadata = StageMetadata(
+        stage_type="odd-asking",
+        version="1.0",
+        description="Asks an address three times.",
+        config_model=AskingConfig,
+        needs=("http",),
+    )
+
+    def run(self, ctx: StageContext) -> None:
+        for _ in range(3):
+            with ctx.http.get(self.config.url, per_second=self.config.pace) as found:
+                b"".join(found.chunks())

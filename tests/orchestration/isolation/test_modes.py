@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from loopback import Server, answer
 
 from medical_kg.orchestration.api import run_ready
+from medical_kg.orchestration.resilience import HostState
 from medical_kg.orchestration.telemetry.events import CallRetried, Event, Events
 
 EVERY_MODE = """
@@ -188,3 +190,22 @@ def test_a_worker_takes_its_turns_at_the_engine(place: Any) -> None:
     done = [line for line in log.read_text().split() if line.startswith("w")]
     assert done == ["w0", "w1", "w2", "w2", "w3"]
     assert [one.calls.attempts for one in report.stages if one.stage == "shout"] == [5]
+
+
+@pytest.mark.parametrize("environment", ["", "environment: process,"])
+@pytest.mark.parametrize("pace", [None, 20])
+def test_a_services_own_pace_is_kept_at_the_engine(
+    settings: Any, server: Server, pace: int | None, environment: str
+) -> None:
+    """By a worker as here, under a policy that asks for no turns; without a pace nothing is kept of the host."""
+    server.routes["/x"] = answer(b"ok")
+    place = settings(f'[http]\nallow_hosts = ["{server.host}"]\n')
+    config = f"{{url: '{server.url('/x')}', pace: {'null' if pace is None else pace}}}"
+    report = place.run(
+        "stages:\n  - {name: feed, type: odd-feed}\n"
+        f"  - {{name: asking, type: odd-asking, {environment} depends_on: [feed], config: {config}}}\n"
+    )
+    [asking] = [one for one in report.stages if one.stage == "asking"]
+    assert (asking.status, len(server.seen)) == ("completed", 3)
+    assert asking.calls.waits == (0 if pace is None else 2)
+    assert (place.workspace.ledger.host("*", server.host) == HostState()) == (pace is None)

@@ -9,6 +9,8 @@ import pytest
 
 from medical_kg import ItemRejected, TransientError
 from medical_kg.orchestration.contract.errors import CircuitOpen
+from medical_kg.orchestration.contract.turns import in_turn
+from medical_kg.orchestration.fetching import HttpService
 from medical_kg.orchestration.resilience import (
     CircuitBreaker,
     HostState,
@@ -243,3 +245,69 @@ def test_a_breaker_that_is_open_costs_no_token() -> None:
     for _ in range(20):
         assert bench.refusal() is not None
     assert bench.states.host("polite", "a.org") == before
+
+
+@pytest.mark.parametrize(
+    ("policy", "slept"),
+    [
+        (Policy(), [0.5, 0.5]),
+        (BREAKER, [0.5, 0.5]),
+        (Policy(rate_limit=RateLimit(rate_limit_per_second=4)), [0.5, 0.5]),
+        (Policy(rate_limit=RateLimit(rate_limit_per_second=1)), [1, 1]),
+    ],
+)
+def test_a_hosts_own_pace_is_kept_whatever_the_policy(policy: Policy, slept: list[float]) -> None:
+    """The slower of the two counts; other hosts have nothing to do with it."""
+    bench = Bench(policy)
+    for _ in range(3):
+        bench.turns.take("a.org", 2).over()
+    assert bench.clock.slept == slept
+    bench.turns.take("b.org", 2).over()
+    assert (bench.clock.slept, bench.turns.tally.waits) == (slept, 2)
+
+
+def test_a_hosts_own_pace_is_kept_by_all_policies_together() -> None:
+    """What one policy's request took is not there for another's."""
+    one = Bench(Policy())
+    other = Bench(BREAKER, one.states)
+    other.turns = HostTurns("other", BREAKER, one.states, one.clock)
+    for turns in (one.turns, other.turns, one.turns):
+        turns.take("a.org", 2).over()
+    assert one.clock.slept == [0.5, 0.5]
+
+
+def test_who_names_no_pace_is_not_held_up_by_one() -> None:
+    """Under a policy with neither field nothing is read or written for it."""
+    states = Counted()
+    bench = Bench(Policy(), states)
+    bench.turns.take("a.org", 0.1).over()
+    seen = (states.reads, states.writes)
+    bench.ask(None, DOWN, TransientError("busy", retry_after=30), None)
+    assert (states.reads, states.writes, bench.clock.slept) == (*seen, [])
+
+
+def test_a_rest_holds_for_all_who_keep_a_hosts_pace() -> None:
+    """A short one is waited for, a long one is not: the call is told, and a breaker's trial is free for another."""
+    bench = opened()
+    bench.turns.take("b.org", 2).over(TransientError("busy", retry_after=20))
+    bench.turns.take("b.org", 2).over()
+    assert bench.clock.slept == [20]
+    other = HostTurns("other", Policy(), bench.states, bench.clock)
+    other.take("a.org", 2).over(TransientError("busy", retry_after=100))
+    bench.clock.advance(30)
+    for _ in range(2):
+        with pytest.raises(TransientError, match="may not be asked for another 70 s") as caught:
+            bench.turns.take("a.org", 2)
+        assert (type(caught.value), caught.value.put_off_for) == (TransientError, 70)
+    assert bench.turns.tally.refused == 2
+    assert bench.refusal() is None  # the trial, by one who names no pace
+
+
+def test_who_makes_calls_takes_turns_where_no_service_does() -> None:
+    """The service http knows the hosts; without it the calls themselves count, if the policy asks for it."""
+    turns = Bench().turns
+    assert in_turn({}, turns, by_policy=True) is turns
+    assert in_turn({}, turns, by_policy=False) is None
+    services: dict[str, Any] = {"http": HttpService()}
+    assert in_turn(services, turns, by_policy=True) is None
+    assert not isinstance(services["http"], HttpService)

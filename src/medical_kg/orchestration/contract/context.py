@@ -132,8 +132,18 @@ class Fetched(Protocol):
 class Http(Protocol):
     """Service ``http``: fetches from the folders and hosts that the workspace's settings allow, nothing else."""
 
-    def get(self, url: str, *, headers: Mapping[str, str] | None = None, max_bytes: int | None = None) -> Fetched:
+    def get(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        max_bytes: int | None = None,
+        per_second: float | None = None,
+    ) -> Fetched:
         """Open ``url`` (``file://``, ``http://``, ``https://``).
+
+        ``per_second`` is for a service that says how often it may be asked: requests to its host that say so wait until they
+        keep to it, those of all processes of the workspace together and whatever their policies allow.
 
         Who sends ``If-None-Match`` or ``If-Modified-Since`` may be answered with status 304, who sends ``Range`` with 206
         or 416; nobody else is.

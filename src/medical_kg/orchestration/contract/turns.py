@@ -27,11 +27,11 @@ class Turn(Protocol):
 class Turns(Protocol):
     """Gives leave for requests."""
 
-    def take(self, host: str) -> Turn:
+    def take(self, host: str, per_second: float | None = None) -> Turn:
         """Wait until a request may go to ``host``; call it right before each one, each hop of a redirect too.
 
         ``host`` is the name or address in lower-case ASCII, with ``:port`` where the port is not the scheme's own; empty
-        where a call asks no host. Time that is waited here is not taken from the call's ``timeout_seconds``.
+        where a call asks no host. ``per_second`` is how often the host lets itself be asked, whatever the policy. Time that is waited here is not taken from the call's ``timeout_seconds``.
 
         Raises:
             CircuitOpen: the host failed too often, and no request may go there yet; let it through as it is.
@@ -47,13 +47,13 @@ class AsksInTurn(Protocol):
         """Return the service, each of whose requests takes a turn before it goes out."""
 
 
-def in_turn(services: dict[str, Any], turns: Turns | None) -> Turns | None:
+def in_turn(services: dict[str, Any], turns: Turns, *, by_policy: bool) -> Turns | None:
     """Put the service ``http`` among some under turns; returns the turns that whoever makes the calls is to take itself.
 
-    Those are None where the service takes them: it knows the hosts.
+    Those are None where the service takes them, which knows the hosts, and where the policy asks for none (``by_policy``).
     """
     http = services.get("http")
-    if turns is None or not isinstance(http, AsksInTurn):
-        return turns
-    services["http"] = http.under(turns)
-    return None
+    if isinstance(http, AsksInTurn):
+        services["http"] = http.under(turns)
+        return None
+    return turns if by_policy else None

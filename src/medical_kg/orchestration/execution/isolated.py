@@ -157,7 +157,7 @@ class Work:
         elif said.get("signals"):
             return self._answer(lambda: _ANSWERS[said["signals"]](self._ctx.signals, said))
         elif "turn" in said:
-            return self._answer(lambda: self._taken(said["turn"]))
+            return self._answer(lambda: self._taken(said["turn"], said["per_second"]))
         elif "over" in said:
             return self._answer(lambda: self._over(said["over"], Outcome(*said["outcome"])))
         elif "recall" in said:
@@ -175,13 +175,11 @@ class Work:
             self._recalled = self._batch_run.ledger.recall(self._batch_run.submission.tenant, keys)
         return [sent(one) for one in self._recalled.values()]
 
-    def _taken(self, host: str) -> Message:
-        assert self._turns is not None  # noqa: S101  # the worker knows the policy
-        attempt, wait = self._turns.begin(host)
+    def _taken(self, host: str, per_second: float | None) -> Message:
+        attempt, wait = self._turns.begin(host, per_second)
         return {"attempt": attempt, "wait": wait}
 
     def _over(self, attempt: str, outcome: Outcome) -> None:
-        assert self._turns is not None  # noqa: S101  # as above
         self._turns.over(attempt, outcome)
 
     def _answer(self, asked: Callable[[], Any]) -> Message:
@@ -200,8 +198,7 @@ class Work:
         self._deaths = self._deaths + 1 if noted == self._noted else 1
         self._noted = noted
         error = self._error(death)
-        if self._turns is not None:
-            self._turns.give_up(error)
+        self._turns.give_up(error)
         if call is None:
             raise error
         place = (call.index, call.length)

@@ -358,7 +358,7 @@ class _Execution:
         self, status: StageStatus, mark: str, *, times: Mapping[str, Any] | None = None, **more: Any
     ) -> StageRecord:
         run, planned = self._batch_run, self._planned
-        calls = added(self._former, self._attempts, self._metered.tally if self._metered else Tally())
+        calls = added(self._former, self._attempts, self._metered.turns.tally if self._metered else Tally())
         origin = planned.type.origin
         return StageRecord(
             batch_id=run.batch.id,

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from medical_kg.orchestration.contract.turns import in_turn
 from medical_kg.orchestration.ledger.contract import Calls
-from medical_kg.orchestration.resilience import HostTurns, Tally
+from medical_kg.orchestration.resilience import HostTurns
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.contract import StageContext
     from medical_kg.orchestration.contract.turns import Turns
     from medical_kg.orchestration.execution.batch import BatchRun
     from medical_kg.orchestration.pipeline.plan import PlannedStage
-    from medical_kg.orchestration.resilience import HostChange, HostState, Policy
+    from medical_kg.orchestration.resilience import HostChange, HostState, Policy, Tally
 
 LONGEST_SECONDS = 3_600.0
 """A batch that is put off again and again is taken up at least so often, unless a server asks for a longer rest."""
@@ -29,23 +29,16 @@ class Metered:
 
     ctx: StageContext
     guarded: Turns | None
-    turns: HostTurns | None
-
-    @property
-    def tally(self) -> Tally:
-        """What the turns came to."""
-        return Tally() if self.turns is None else self.turns.tally
+    turns: HostTurns
 
 
 def meter(run: BatchRun, planned: PlannedStage, on_change: Callable[[str, HostChange, HostState], None]) -> Metered:
     """Return the context of a stage, with its service ``http`` under the stage's policy."""
     policy, ctx = planned.policy, run.context(planned)
-    if not policy.takes_turns:
-        return Metered(ctx, None, None)
     turns = HostTurns(planned.policy_name, policy, run.ledger, run.clock, on_change)
     turns.on_wait = ctx.extend_call
     services = dict(ctx.services)
-    guarded = in_turn(services, turns)
+    guarded = in_turn(services, turns, by_policy=policy.takes_turns)
     ctx.services = services
     return Metered(ctx, guarded, turns)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib.metadata import version
 from pathlib import Path
@@ -26,8 +27,11 @@ if TYPE_CHECKING:
     import httpx2
 
     from medical_kg.orchestration.contract import Clock, Fetched, Http
-    from medical_kg.orchestration.contract.turns import Turns
+    from medical_kg.orchestration.contract.turns import Turn, Turns
     from medical_kg.orchestration.fetching.connecting import Resolve
+
+Take = Callable[[str], "Turn"]
+"""Takes a turn at a host."""
 
 FIRST_NO_SUCCESS = 300
 NOT_MODIFIED = 304
@@ -77,8 +81,17 @@ class HttpService:
         self._lock = Lock()
         self._client: httpx2.Client | None = None
 
-    def get(self, url: str, *, headers: Mapping[str, str] | None = None, max_bytes: int | None = None) -> Fetched:
+    def get(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        max_bytes: int | None = None,
+        per_second: float | None = None,
+    ) -> Fetched:
         """Open ``url``; a body longer than ``max_bytes`` (as sent, or unpacked) is refused while it is read.
+
+        ``per_second`` counts in a run of a pipeline, where the turns of requests are kept.
 
         Who sends ``If-None-Match`` or ``If-Modified-Since`` may be answered with status 304, who sends ``Range`` with 206
         or 416; nobody else is.
@@ -87,6 +100,7 @@ class HttpService:
             ItemRejected: the address is not allowed, or what it names is permanently absent.
             TransientError: it may pass; with ``retry_after`` where the server says so.
         """
+        del per_second
         return self._get(None, url, headers, max_bytes)
 
     def post(
@@ -111,13 +125,13 @@ class HttpService:
         if client is not None:
             client.close()
 
-    def _get(self, turns: Turns | None, url: str, headers: Mapping[str, str] | None, max_bytes: int | None) -> Fetched:
+    def _get(self, take: Take | None, url: str, headers: Mapping[str, str] | None, max_bytes: int | None) -> Fetched:
         limit = self._limits.max_bytes if max_bytes is None else max_bytes
         if url[:5].lower() == "file:":
             return FetchedFile(url, open_local(url, self._allow_roots), limit)
         target, given = parsed(url), dict(headers or {})
         for _ in range(MAX_HOPS + 1):
-            opened = self._open(turns, target, given)
+            opened = self._open(take, target, given)
             if not opened.is_redirect:
                 asked_for = _answers_to(given)
                 return self._taken(
@@ -131,10 +145,10 @@ class HttpService:
         raise ItemRejected(f"{safe_url(url)}: more than {MAX_HOPS} redirects")
 
     def _post(
-        self, turns: Turns | None, url: str, body: bytes, headers: Mapping[str, str] | None, max_bytes: int | None
+        self, take: Take | None, url: str, body: bytes, headers: Mapping[str, str] | None, max_bytes: int | None
     ) -> Fetched:
         limit = self._limits.max_bytes if max_bytes is None else max_bytes
-        opened = self._open(turns, parsed(url), dict(headers or {}), body)
+        opened = self._open(take, parsed(url), dict(headers or {}), body)
         return self._taken(opened, limit, refused=may_pass(opened.status))
 
     def _taken(self, opened: Opened, limit: int, *, refused: bool) -> Fetched:
@@ -149,7 +163,7 @@ class HttpService:
         return FetchedResponse(opened, limit)
 
     def _open(
-        self, turns: Turns | None, url: httpx2.URL, headers: Mapping[str, str], body: bytes | None = None
+        self, take: Take | None, url: httpx2.URL, headers: Mapping[str, str], body: bytes | None = None
     ) -> Opened:
         """Send one request: checked, when the host has a slot free and gives it its turn."""
         shown = safe_url(str(url))
@@ -159,8 +173,8 @@ class HttpService:
             release = self._slots.take(host, self._limits.deadline)
         opened = Opened(release)
         try:
-            if turns is not None:
-                opened.turn = turns.take(host)
+            if take is not None:
+                opened.turn = take(host)
             opened.deadline = Deadline(self._limits.deadline, self._clock.monotonic)
             with failures(shown), opened.deadline.running():
                 opened.response = self._send(url, headers, body)
@@ -206,13 +220,21 @@ class _Under:
     def __init__(self, service: HttpService, turns: Turns) -> None:
         self._service, self._turns = service, turns
 
-    def get(self, url: str, *, headers: Mapping[str, str] | None = None, max_bytes: int | None = None) -> Fetched:
-        return self._service._get(self._turns, url, headers, max_bytes)  # noqa: SLF001  # its own other face
+    def get(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        max_bytes: int | None = None,
+        per_second: float | None = None,
+    ) -> Fetched:
+        take = partial(self._turns.take, per_second=per_second)
+        return self._service._get(take, url, headers, max_bytes)  # noqa: SLF001  # its own other face
 
     def post(
         self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None, max_bytes: int | None = None
     ) -> Fetched:
-        return self._service._post(self._turns, url, body, headers, max_bytes)  # noqa: SLF001  # as above
+        return self._service._post(self._turns.take, url, body, headers, max_bytes)  # noqa: SLF001  # as above
 
 
 def user_agent(contact: str | None = None) -> str:

@@ -3,6 +3,9 @@
 The state belongs to a policy's name and a host, for all processes and tenants of a workspace: a host that is asked too often
 does not care who asks. It is read before each attempt; written when there is a rate limit, when an attempt fails,
 and when one succeeds after failures. Under a policy with neither field nothing is read or written.
+
+A service may say how often it lets itself be asked (``per_second``). That is kept for its host beside the policies, since it
+holds for whoever asks.
 """
 
 from __future__ import annotations
@@ -11,17 +14,21 @@ import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from medical_kg.orchestration.contract.errors import CircuitOpen, TransientError
 from medical_kg.orchestration.resilience.guard import PATIENCE_SECONDS, RETRYABLE
 from medical_kg.orchestration.resilience.hosts import HostChange, HostState, HostStates, Leave, ask, end
+from medical_kg.orchestration.resilience.policy import Policy, RateLimit
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.contract import Clock
-    from medical_kg.orchestration.resilience.policy import Policy
 
 T = TypeVar("T")
+
+PACED = "*"
+"""Stands for every policy: what a host lets all do together who keep to its pace."""
 
 OnChange = Callable[[str, HostChange, HostState], None]
 """Told of each change of a breaker: the host, the change, and how it stands then."""
@@ -51,12 +58,25 @@ def outcome_of(error: BaseException | None) -> Outcome:
     return Outcome(failed=False if error is None or isinstance(error, Exception) else None)
 
 
+class _Begun(NamedTuple):
+    """An attempt under way: where to, the host's failures before it, and the pace the host sets."""
+
+    host: str
+    failures: int
+    per_second: float | None
+
+
+@lru_cache(maxsize=16)
+def _pace(per_second: float) -> Policy:
+    return Policy(rate_limit=RateLimit(rate_limit_per_second=per_second))
+
+
 class HostTurns:
     """``Turns`` for the calls of one stage.
 
     Args:
         name: the policy's name.
-        policy: the policy; one that takes turns.
+        policy: the policy.
         states: where the state of hosts is.
         clock: time.
         on_change: told of each change of a breaker.
@@ -70,27 +90,27 @@ class HostTurns:
         """Nothing is asked yet."""
         self._name, self._policy, self._states, self._clock = name, policy, states, clock
         self._on_change = on_change
-        self._begun: dict[str, tuple[str, int]] = {}
+        self._begun: dict[str, _Begun] = {}
         self.on_wait: Callable[[float], None] = lambda _: None
         self.tally = Tally()
 
-    def take(self, host: str) -> _Turn:
+    def take(self, host: str, per_second: float | None = None) -> _Turn:
         """See ``Turns.take``."""
-        attempt, wait = self.begin(host)
+        attempt, wait = self.begin(host, per_second)
         if wait > 0:
             self.on_wait(wait)
             self._clock.sleep(wait)
         return _Turn(self, attempt)
 
-    def begin(self, host: str) -> tuple[str, float]:
+    def begin(self, host: str, per_second: float | None = None) -> tuple[str, float]:
         """Return the name of an attempt, and the seconds to wait before it is made.
 
         Raises:
             CircuitOpen: the breaker is open.
             TransientError: the wait would be too long to be waited for here; ``retry_after`` says how long it is.
         """
-        attempt, now = uuid.uuid4().hex, self._clock.now()
-        leave = self._leave(host, attempt, now)
+        attempt = uuid.uuid4().hex
+        leave = self._granted(host, attempt, per_second)
         if leave.refused is not None:
             self.tally.refused += 1
             if leave.open:
@@ -102,10 +122,23 @@ class HostTurns:
         if leave.wait > 0:
             self.tally.waits += 1
             self.tally.waited += leave.wait
-        self._begun[attempt] = (host, leave.failures)
+        self._begun[attempt] = _Begun(host, leave.failures, per_second)
         if leave.change:
             self._on_change(host, leave.change, HostState(leave.failures))
         return attempt, leave.wait
+
+    def _granted(self, host: str, attempt: str, per_second: float | None) -> Leave:
+        """Return the leave of the policy and, behind it, of the host's own pace."""
+        now = self._clock.now()
+        leave = self._leave(host, attempt, now) if self._policy.takes_turns else Leave()
+        if per_second is None or leave.refused is not None:
+            return leave
+        paced = self._asked(PACED, _pace(per_second), host, attempt, now + leave.wait)
+        if paced.refused is None:
+            return leave._replace(wait=leave.wait + paced.wait)
+        if self._policy.takes_turns:
+            self._end(self._name, self._policy, host, attempt, Outcome(failed=None))
+        return paced
 
     def _leave(self, host: str, attempt: str, now: float) -> Leave:
         if self._policy.rate_limit is None:
@@ -113,29 +146,31 @@ class HostTurns:
             changed, leave = ask(state, self._policy, now, attempt, PATIENCE_SECONDS)
             if changed == state:
                 return leave
-        return self._states.change_host(
-            self._name, host, lambda state: ask(state, self._policy, now, attempt, PATIENCE_SECONDS)
-        )
+        return self._asked(self._name, self._policy, host, attempt, now)
+
+    def _asked(self, name: str, policy: Policy, host: str, attempt: str, now: float) -> Leave:
+        return self._states.change_host(name, host, lambda state: ask(state, policy, now, attempt, PATIENCE_SECONDS))
 
     def over(self, attempt: str, outcome: Outcome) -> None:
         """Say how an attempt ended; only the first word counts."""
         begun = self._begun.pop(attempt, None)
         if begun is None:
             return
-        host, failures = begun
+        if begun.per_second is not None and outcome.rest:
+            self._end(PACED, _pace(begun.per_second), begun.host, attempt, outcome)
         # A success after no failure changes nothing. One that another process has met meanwhile stays: it is the later word.
-        changes = outcome.failed is not False or failures > 0
-        if (changes and self._policy.circuit_breaker is not None) or outcome.rest:
-            self._end(host, attempt, outcome)
+        changes = outcome.failed is not False or begun.failures > 0
+        if (changes and self._policy.circuit_breaker is not None) or (self._policy.takes_turns and outcome.rest):
+            self._end(self._name, self._policy, begun.host, attempt, outcome)
 
-    def _end(self, host: str, attempt: str, outcome: Outcome) -> None:
+    def _end(self, name: str, policy: Policy, host: str, attempt: str, outcome: Outcome) -> None:
         now = self._clock.now()
 
         def step(state: HostState) -> tuple[HostState, tuple[HostState, HostChange | None]]:
-            after, change = end(state, self._policy, now, attempt, failed=outcome.failed, rest=outcome.rest)
+            after, change = end(state, policy, now, attempt, failed=outcome.failed, rest=outcome.rest)
             return after, (after, change)
 
-        after, change = self._states.change_host(self._name, host, step)
+        after, change = self._states.change_host(name, host, step)
         if change:
             self._on_change(host, change, after)
 

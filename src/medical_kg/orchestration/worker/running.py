@@ -126,16 +126,14 @@ class Runner:
         return _Made(call(self._stage, ctx, guard, reads), guard)
 
     def _under_turns(self, policy: Policy, ctx: StageContext, board: Board) -> Turns | None:
-        """Put what makes requests under turns where the policy asks for it; returns those that the guard takes itself."""
-        if not policy.takes_turns:
-            return None
+        """Put what makes requests under turns; returns those that the guard takes itself."""
 
         def on_wait(seconds: float) -> None:
             ctx.extend_call(seconds)
             board.wait(seconds)
 
         served = dict(ctx.services)
-        turns = in_turn(served, RemoteTurns(self._channel, on_wait))
+        turns = in_turn(served, RemoteTurns(self._channel, on_wait), by_policy=policy.takes_turns)
         ctx.services = served
         return turns
 

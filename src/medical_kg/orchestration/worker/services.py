@@ -60,9 +60,9 @@ class RemoteTurns:
         """Keep the channel."""
         self._channel, self._on_wait = channel, on_wait
 
-    def take(self, host: str) -> _RemoteTurn:
+    def take(self, host: str, per_second: float | None = None) -> _RemoteTurn:
         """See ``Turns.take``."""
-        leave = _asked(self._channel, {"turn": host})
+        leave = _asked(self._channel, {"turn": host, "per_second": per_second})
         if leave["wait"] > 0:
             # First, lest the call be ended for the time that it is made to wait.
             self._on_wait(leave["wait"])
