@@ -108,14 +108,22 @@ def test_a_broken_line_is_bad_and_the_next_goes_on() -> None:
     assert fourth.value == {"a": 4}
 
 
-@pytest.mark.parametrize(
-    "first", [b'{"a": 1e400}', b'{"a": NaN}', b'{"a": 1, "a": 2}', b'{"a":' * 201 + b"1" + b"}" * 201]
-)
+DEEP, DEEPER = (b'{"a":' * depth + b"1" + b"}" * depth for depth in (201, 100_000))
+
+
+@pytest.mark.parametrize("first", [b'{"a": 1e400}', b'{"a": NaN}', b'{"a": 1, "a": 2}', DEEP, DEEPER])
 def test_a_refused_record_on_the_first_line_costs_itself_only(first: bytes) -> None:
     """Whether a file is lines is told by their shape, not by whether the first one is acceptable."""
     bad, good = elements(io.BytesIO(first + b'\n{"b": 1}\n'), ())
     assert isinstance(bad, BadRecord)
     assert isinstance(good, Element)
+
+
+@pytest.mark.parametrize("first", [b'{"a":' * 100_000, b"[" * 100_000, DEEPER.replace(b"1", b'{"results": []}')])
+def test_a_deep_first_line_that_is_no_record_is_not_taken_for_one(first: bytes) -> None:
+    """One that goes on in the next, and a page of records, whose good ones must not go with it."""
+    with pytest.raises(ItemRejected):
+        list(elements(io.BytesIO(first + b'\n{"b": 1}\n'), ("results",)))
 
 
 def test_the_same_key_twice_with_one_value_is_harmless() -> None:

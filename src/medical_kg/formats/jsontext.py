@@ -101,9 +101,12 @@ def _is_record_line(line: bytes, list_keys: Collection[str]) -> bool:
     # One record a line: the first line is a whole object (but no API page).
     # UTF-16 never is, as its line ends in half a character. A record that is refused costs itself only, also the first one.
     try:
-        value = json.loads(line.decode("utf-8-sig").strip())
-    except (ValueError, RecursionError):
+        text = line.decode("utf-8-sig").strip()
+        value = json.loads(text)
+    except ValueError:
         return False
+    except RecursionError:  # how deep that is, each interpreter has its own limit
+        return text[:1] == "{" and text[-1:] == "}" and not any(f'"{key}"' in text for key in list_keys)
     return isinstance(value, dict) and not any(isinstance(value.get(key), list) for key in list_keys)
 
 
