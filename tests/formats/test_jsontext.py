@@ -111,7 +111,7 @@ def test_a_broken_line_is_bad_and_the_next_goes_on() -> None:
 DEEP, DEEPER = (b'{"a":' * depth + b"1" + b"}" * depth for depth in (201, 100_000))
 
 
-@pytest.mark.parametrize("first", [b'{"a": 1e400}', b'{"a": NaN}', b'{"a": 1, "a": 2}', DEEP, DEEPER])
+@pytest.mark.parametrize("first", [b'{"a": 1e400}', b'{"a": NaN}', b'{"a": 1, "a": 2}', b'{"a": "\xff"}', DEEP, DEEPER])
 def test_a_refused_record_on_the_first_line_costs_itself_only(first: bytes) -> None:
     """Whether a file is lines is told by their shape, not by whether the first one is acceptable."""
     bad, good = elements(io.BytesIO(first + b'\n{"b": 1}\n'), ())

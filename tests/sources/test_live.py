@@ -124,6 +124,26 @@ def test_a_token_that_leads_back_is_told(made: Made) -> None:
     assert any(words in letters(runs)[0] for words in ("names itself", "pages repeat", "nothing new"))
 
 
+def test_an_empty_page_that_leads_on_is_told(server: Server) -> None:
+    """It might go on for ever."""
+    service = Trials(server, 25)
+    service.before = lambda page: answer(b'{"studies": [], "nextPageToken": "t11"}') if page == 2 else None
+    runs = read(service)
+    assert ids(runs) == service.ids()[:10]
+    assert "gives nothing new and names another one (t11)" in letters(runs)[0]
+    assert not any(run.complete for run in runs)
+
+
+def test_more_records_than_there_are_is_told(server: Server) -> None:
+    """Then a page has come twice, perhaps in place of another."""
+    service = Trials(server, 25)
+    service.total = lambda _: 12
+    runs = read(service)
+    assert ids(runs) == service.ids()[:20]
+    assert "gives more records (20) than it says there are (12): pages repeat" in letters(runs)[0]
+    assert not any(run.complete for run in runs)
+
+
 def test_a_page_that_is_skipped_is_told(made: Made) -> None:
     """By how many records are missing."""
     service = made(25)
@@ -186,6 +206,24 @@ def test_too_many_citations_are_refused(server: Server) -> None:
     with pytest.raises(InputError, match="narrow it"):
         read(service)
     assert service.pages == 0
+
+
+def test_what_is_wrong_at_ncbi_may_pass(server: Server) -> None:
+    """It answers with success, and an error in the words of its search."""
+    service = Citations(server, 3)
+    server.routes[service.path] = answer(b'{"esearchresult": {"ERROR": "Search Backend failed"}}')
+    with pytest.raises(TransientError, match=r"esearch\.fcgi: Search Backend failed"):
+        read(service)
+
+
+def test_a_place_that_is_no_number_is_refused() -> None:
+    """Where records are asked for by ids, a place is how many were read."""
+    config = {"adapter": "pubmed", "options": {"ids": ["1", "2"]}}
+    with (
+        opened_stage(IngestStage, config, services={"http": FakeHttp()}) as stage,
+        pytest.raises(InputError, match="'x' is no place in a list of records"),
+    ):
+        stage.pull('["x", 1, 0, 2]', 5)
 
 
 def test_a_key_is_sent_and_stands_nowhere(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

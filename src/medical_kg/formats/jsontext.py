@@ -100,8 +100,8 @@ def elements(stream: Readable, list_keys: Collection[str]) -> Iterator[Element |
 def _is_record_line(line: bytes, list_keys: Collection[str]) -> bool:
     # One record a line: the first line is a whole object (but no API page).
     # UTF-16 never is, as its line ends in half a character. A record that is refused costs itself only, also the first one.
+    text = line.decode("utf-8-sig", errors="replace").strip()
     try:
-        text = line.decode("utf-8-sig").strip()
         value = json.loads(text)
     except ValueError:
         return False

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
+import jsonschema
 import pytest
 from distributions import distribution, importable, imported, module
 from pydantic import BaseModel, ConfigDict
@@ -13,7 +14,9 @@ from pydantic import BaseModel, ConfigDict
 from medical_kg.orchestration.contract import PluginName, PluginOptions, Stage, StageMetadata, StateKey
 from medical_kg.orchestration.contract.secrets import redacted
 from medical_kg.orchestration.pipeline.check import CheckResult, check
+from medical_kg.orchestration.pipeline.load import parse
 from medical_kg.orchestration.pipeline.plan import Plan
+from medical_kg.orchestration.pipeline.schema import schema
 from medical_kg.orchestration.registry import Installation
 
 Check = Callable[..., CheckResult]
@@ -114,15 +117,23 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def run_check(folder: Path) -> Check:
-    """Checks a pipeline of one stage with this config."""
+def installation(folder: Path) -> Installation:
     installation = Installation(path=[str(folder)])
     for name, model in {"read": ReadConfig, "astray": AstrayConfig, "lost": LostConfig}.items():
         installation.stages.add(name, stage_type(name, model))
+    return installation
+
+
+def pipeline(config: str, type_: str = "read") -> str:
+    return f'name: p\nversion: "1"\nstages:\n  - name: feed\n    type: {type_}\n    config: {config}\n'
+
+
+@pytest.fixture
+def run_check(installation: Installation) -> Check:
+    """Checks a pipeline of one stage with this config."""
 
     def run(config: str, type_: str = "read", **more: Any) -> CheckResult:
-        text = f'name: p\nversion: "1"\nstages:\n  - name: feed\n    type: {type_}\n    config: {config}\n'
-        return check(text, installation.stages, installation, {}, **more)
+        return check(pipeline(config, type_), installation.stages, installation, {}, **more)
 
     return run
 
@@ -142,31 +153,42 @@ def test_right_options_stay_as_they_were_given(run_check: Check) -> None:
     assert plan.stage("feed").config.options == {"size": 2}
 
 
-@pytest.mark.parametrize(
-    ("config", "wrong"),
-    [
-        ("{reader: plain, options: {sise: 2}}", [("MKG011", "options.sise")]),
-        ("{options: {size: 0, word: 3}}", [("MKG013", "options.size"), ("MKG013", "options.word")]),
-        ("{options: {size: true}}", [("MKG013", "options.size")]),
-        ("{reader: outer, options: {}}", []),
-        ("{reader: outer, options: {with: {}}}", [("MKG012", "options")]),
-        ("{reader: outer, options: {then: plain, with: {size: 0}}}", [("MKG013", "options.with.size")]),
-        ("{reader: outer, options: {then: plane}}", [("MKG043", "options.then")]),
-        ("{reader: outer, options: {then: plane, to: 1}}", [("MKG011", "options.to"), ("MKG043", "options.then")]),
-        ("{others: [plain, {reader: plain, options: {size: 0}}]}", [("MKG013", "others[1].options.size")]),
-        ("{numbre: 1, options: {size: 0}}", [("MKG011", "numbre"), ("MKG013", "options.size")]),
-        ("{number: true, options: {size: 0}}", [("MKG013", "number"), ("MKG013", "options.size")]),
-        ("{reader: plane, options: {size: 0}}", [("MKG043", "reader")]),
-        ("{reader: 3, options: {size: 0}}", [("MKG013", "reader")]),
-        ("{reader: unchecked, options: {anything: 1}}", []),
-        ("{reader: odd, options: {anything: 1}}", []),
-    ],
-)
+CASES: list[tuple[str, list[tuple[str, str]]]] = [
+    ("{reader: plain, options: {sise: 2}}", [("MKG011", "options.sise")]),
+    ("{options: {size: 0, word: 3}}", [("MKG013", "options.size"), ("MKG013", "options.word")]),
+    ("{options: {size: true}}", [("MKG013", "options.size")]),
+    ("{reader: outer, options: {}}", []),
+    ("{reader: outer, options: {with: {}}}", [("MKG012", "options")]),
+    ("{reader: outer, options: {then: plain, with: {size: 0}}}", [("MKG013", "options.with.size")]),
+    ("{reader: outer, options: {then: plane}}", [("MKG043", "options.then")]),
+    ("{reader: outer, options: {then: plane, to: 1}}", [("MKG011", "options.to"), ("MKG043", "options.then")]),
+    ("{others: [plain, {reader: plain, options: {size: 0}}]}", [("MKG013", "others[1].options.size")]),
+    ("{numbre: 1, options: {size: 0}}", [("MKG011", "numbre"), ("MKG013", "options.size")]),
+    ("{number: true, options: {size: 0}}", [("MKG013", "number"), ("MKG013", "options.size")]),
+    ("{reader: plane, options: {size: 0}}", [("MKG043", "reader")]),
+    ("{reader: 3, options: {size: 0}}", [("MKG013", "reader")]),
+    ("{reader: unchecked, options: {anything: 1}}", []),
+    ("{reader: odd, options: {anything: 1}}", []),
+]
+
+
+@pytest.mark.parametrize(("config", "wrong"), CASES)
 def test_wrong_options_are_told_in_their_places(config: str, wrong: list[tuple[str, str]], run_check: Check) -> None:
     """With the fields of the plugin's own model, whatever else is wrong; those of a plugin without a model are its own."""
     result = run_check(config)
     assert sorted(told(result)) == sorted(wrong)
     assert (result.plan is None) == bool(wrong)
+
+
+@pytest.mark.parametrize(("config", "wrong"), CASES)
+def test_editors_are_told_what_options_there_are(
+    config: str, wrong: list[tuple[str, str]], installation: Installation
+) -> None:
+    """The schema refuses what the check refuses, and nothing else; ``astray`` and ``lost`` do not spoil the others."""
+    made = schema(installation.stages, installation)
+    jsonschema.Draft202012Validator.check_schema(made)
+    found = list(jsonschema.Draft202012Validator(made).iter_errors(parse(pipeline(config), "f").value))
+    assert bool(found) == bool(wrong)
 
 
 def test_an_unknown_option_is_advised_with_the_plugins_own(run_check: Check) -> None:

@@ -300,6 +300,8 @@ def test_a_rest_holds_for_all_who_keep_a_hosts_pace() -> None:
             bench.turns.take("a.org", 2)
         assert (type(caught.value), caught.value.put_off_for) == (TransientError, 70)
     assert bench.turns.tally.refused == 2
+    with pytest.raises(TransientError, match="another 70 s"):
+        other.take("a.org", 2)
     assert bench.refusal() is None  # the trial, by one who names no pace
 
 

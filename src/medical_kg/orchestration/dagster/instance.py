@@ -73,8 +73,10 @@ def dagster_home(workspace: Workspace) -> Path:
     home, url = workspace.root / "dagster", make_url(workspace.database_url)
     try:
         if url.get_backend_name() == "postgresql":
-            settings = _in_postgres(url, SCHEMA)
+            address = _as_dagster_takes_it(url, SCHEMA)
+            settings = _in_postgres(url, address)
             _make_schema(workspace.database_url, home.parent)
+            os.environ[ADDRESS] = address
             home.mkdir(parents=True, exist_ok=True)
         else:
             settings = _in_the_folder(home)
@@ -91,13 +93,22 @@ def _in_the_folder(home: Path) -> str:
     return SETTINGS + IN_THE_FOLDER.format(place=json.dumps(str(home / "history")))
 
 
-def _in_postgres(url: URL, schema: str) -> str:
-    """Return the settings, and give the address to what reads them: this process and those it starts.
-
-    Settings with a password would be on the command line of each process that Dagster starts.
-    """
-    address = os.environ[ADDRESS] = _as_dagster_takes_it(url, schema)
+def _in_postgres(url: URL, address: str) -> str:
+    # Settings with a password would be on the command line of each process that Dagster starts.
     return SETTINGS + IN_POSTGRES.format(place=json.dumps({"env": ADDRESS} if passwords(url) else address))
+
+
+@contextmanager
+def _addressed(address: str) -> Iterator[None]:
+    """Let settings that name the variable mean this address, in the block."""
+    before = os.environ.get(ADDRESS)
+    os.environ[ADDRESS] = address
+    try:
+        yield
+    finally:
+        del os.environ[ADDRESS]
+        if before is not None:
+            os.environ[ADDRESS] = before
 
 
 def _make_folder(home: Path) -> None:
@@ -177,11 +188,10 @@ def _make_schema(database_url: str, parent: Path) -> None:
                     for left in (name for name in found if name.startswith(UNFINISHED)):
                         connection.execute(text(f"DROP SCHEMA {left} CASCADE"))
                     connection.execute(text(f"CREATE SCHEMA {unfinished}"))
-                with _unfinished_folder(parent) as folder:
-                    try:
-                        _make_tables(folder, _in_postgres(make_url(database_url), unfinished))
-                    finally:
-                        _in_postgres(make_url(database_url), SCHEMA)
+                url = make_url(database_url)
+                address = _as_dagster_takes_it(url, unfinished)
+                with _unfinished_folder(parent) as folder, _addressed(address):
+                    _make_tables(folder, _in_postgres(url, address))
                 turn.execute(text(f"ALTER SCHEMA {unfinished} RENAME TO {SCHEMA}"))
 
 

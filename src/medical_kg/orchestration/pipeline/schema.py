@@ -145,12 +145,12 @@ def _options(made: dict[str, Any], installation: Installation) -> None:
         for node, name, field in fresh:
             said.add(id(field))
             of = field[OPTIONS_KEY]
-            named = node["properties"][of]
-            door = next(one[DOOR_KEY] for one in _nodes(named) if DOOR_KEY in one)
+            named = node["properties"].get(of, {})
+            door = next((one[DOOR_KEY] for one in _nodes(named) if DOOR_KEY in one), "")  # "": its author's mistake
             if door not in offered:
                 offered[door] = [*_offered(installation.door(door), door, made["$defs"])]
-            rules = (_options_rule(name, of, named.get("default"), *one) for one in offered[door])
-            node.setdefault("allOf", []).extend(rules)
+            if rules := [_options_rule(name, of, named.get("default"), *one) for one in offered[door]]:
+                node["allOf"] = [*node.get("allOf", ()), *rules]
 
 
 def _optioned(value: Any) -> Iterator[tuple[dict[str, Any], str, dict[str, Any]]]:
