@@ -391,6 +391,16 @@ def test_bad_records_of_different_pages_are_told_apart(server: Server) -> None:
     assert len(ids(runs)) == 13
 
 
+def test_a_page_of_bad_records_only_is_read_past(server: Server) -> None:
+    """A batch has something in it, and each of them is a dead letter."""
+    service = Trials(server, 15)
+    made = service.record
+    service.record = lambda number: {} if number <= 10 else made(number)  # type: ignore[method-assign]
+    (run,) = read(service)
+    assert ids([run]) == service.ids()[10:]
+    assert (len(letters([run])), run.complete) == (10, True)
+
+
 def test_a_key_of_openalex_is_sent(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """With each request, and with the mail address."""
     monkeypatch.setenv("OPENALEX_KEY", "s3cret")

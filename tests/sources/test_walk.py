@@ -93,6 +93,14 @@ def test_a_folder_that_cannot_be_listed_is_told(tmp_path: Path) -> None:
     assert [(one.name, bool(one.problem)) for one in found] == [("closed", True), ("open", False)]
 
 
+def test_a_file_that_is_gone_counts_as_changed(tmp_path: Path) -> None:
+    """So that whoever opens it says what is wrong with it."""
+    (found,) = find_files(lay(tmp_path, "a"))
+    assert [found.changed_since(when) for when in (0.0, 9e9)] == [True, False]
+    found.path.unlink()
+    assert found.changed_since(9e9)
+
+
 def test_a_name_that_is_no_text_is_made_printable(tmp_path: Path) -> None:
     """A name with bytes that are no UTF-8 can be stored and shown, and its file read."""
     (tmp_path / os.fsdecode(b"caf\xe9.json")).write_text("x")
