@@ -126,6 +126,30 @@ def keys(declared: Any) -> str:
     return ", ".join(names) or "nothing"
 
 
+def plugins_of(door: str) -> Callable[[], str]:
+    """Return a region with the built-in plugins of a door and their options."""
+
+    def region() -> str:
+        from medical_kg.orchestration.inspection.facts import config_fields
+        from medical_kg.orchestration.registry import CORE, Installation
+
+        plugins = Installation().door(door)
+        names = [one.origin.name for one in plugins.claims() if one.origin.distribution == CORE]
+        heads = ["option", "type", "default", "must be", "meaning"]
+
+        def section(name: str) -> str:
+            plugin = plugins.get(name)
+            rows = (
+                [f"`{one.field}`", f"`{one.type}`", f"`{one.default}`", one.constraints, one.description]
+                for one in config_fields(plugin.options_model)
+            )
+            return f"## {name}\n\n{first_paragraph(plugin)}\n\n{table(heads, rows)}"
+
+        return "\n\n".join(map(section, names))
+
+    return region
+
+
 def state_keys() -> str:
     """Return the pack's state keys."""
     from medical_kg.documents import keys
@@ -241,6 +265,9 @@ REGIONS: Mapping[str, Callable[[], str]] = {
     "gate": pipeline_fields("GateSpec"),
     "condition": pipeline_fields("ConditionSpec"),
     "trigger": pipeline_fields("TriggerSpec"),
+    "sources": plugins_of("medical_kg.sources"),
+    "embedders": plugins_of("medical_kg.embedders"),
+    "vocabularies": plugins_of("medical_kg.vocabularies"),
 }
 
 if __name__ == "__main__":

@@ -128,6 +128,24 @@ def test_showing_a_stage_type_loads_it(cli: Cli, package: Package) -> None:
     ] == []
 
 
+def test_showing_a_plugin_with_options(cli: Cli) -> None:
+    """The options are shown as the fields of a config are; a plugin without a model of them shows none."""
+    shown = json.loads(cli("plugins", "show", "pubmed", "--json").stdout)
+    options = {one.pop("field"): one for one in shown["options"]}
+    assert options["api_key"] == {
+        "type": "Secret | None",
+        "default": "None",
+        "constraints": "",
+        "description": "where a key of NCBI's stands; without it none is sent",
+    }
+    assert options["formats"]["constraints"] == "the name of a plugin of medical_kg.formats"
+    text = cli("plugins", "show", "pubmed").stdout
+    assert "options:" in text
+    assert all(name in text for name in options)
+    assert "config:" not in text
+    assert "options" not in json.loads(cli("plugins", "show", "jats", "--json").stdout)
+
+
 @pytest.mark.parametrize("name", ["hashing", "database", "jats", "search", "gate", "ingest"])
 def test_showing_any_door(cli: Cli, name: str) -> None:
     """Whatever stands behind a door can be shown, by name alone."""

@@ -6,11 +6,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from medical_kg.orchestration.inspection.facts import config_fields, counts_of, place, said_by
+from medical_kg.orchestration.isolation.naming import options_model_of
 from medical_kg.orchestration.registry import StageType
 
 if TYPE_CHECKING:
     from medical_kg.orchestration.contract import StageMetadata
-    from medical_kg.orchestration.registry import Installation
+    from medical_kg.orchestration.registry import Installation, Origin
 
 
 def describe(installation: Installation, door: str, name: str) -> dict[str, Any]:
@@ -22,7 +23,7 @@ def describe(installation: Installation, door: str, name: str) -> dict[str, Any]
     registry = installation.door(door)
     loaded, origin = registry.get(name), registry.claim(name).origin
     thing = loaded.cls if isinstance(loaded, StageType) else loaded
-    about = _of_stage(loaded.metadata) if isinstance(loaded, StageType) else {"description": said_by(loaded, origin)}
+    about = _of_stage(loaded.metadata) if isinstance(loaded, StageType) else _of_other(loaded, origin)
     return {
         "name": origin.name,
         "door": door,
@@ -31,6 +32,13 @@ def describe(installation: Installation, door: str, name: str) -> dict[str, Any]
         "object": origin.object,
         "file": place(thing, origin),
     }
+
+
+def _of_other(loaded: Any, origin: Origin) -> dict[str, Any]:
+    about: dict[str, Any] = {"description": said_by(loaded, origin)}
+    if model := options_model_of(loaded):
+        about["options"] = [asdict(field) for field in config_fields(model)]
+    return about
 
 
 def _of_stage(metadata: StageMetadata) -> dict[str, Any]:

@@ -106,16 +106,18 @@ def _doors_with(installation: Installation, name: str, door: str | None) -> list
 def _show(state: State, facts: Mapping[str, Any]) -> None:
     state.print(f"{facts['name']} ({facts['door']})")
     for name, value in facts.items():
-        if name not in ("name", "door", "config", "config_error") and value not in (None, "", [], {}):
+        if name not in ("name", "door", "config", "config_error", "options") and value not in (None, "", [], {}):
             shown = ", ".join(map(str, value)) if isinstance(value, list) else value
             state.print(f"  {name + ':':<15} {shown}")
-    if config := facts.get("config"):
-        state.print("  config:")
-        rows = [
-            ("  ", one["field"], one["type"], one["default"], one["constraints"], one["description"]) for one in config
-        ]
-        state.print_table(("  ", "field", "type", "default", "must be", "description"), rows)
-    elif facts["door"] == STAGES:
+    for title in ("config", "options"):
+        if fields := facts.get(title):
+            state.print(f"  {title}:")
+            rows = [
+                ("  ", one["field"], one["type"], one["default"], one["constraints"], one["description"])
+                for one in fields
+            ]
+            state.print_table(("  ", "field", "type", "default", "must be", "description"), rows)
+    if facts["door"] == STAGES and not facts.get("config"):
         state.print(f"  {'config:':<15} none")
     state.print()
 

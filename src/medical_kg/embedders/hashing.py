@@ -30,10 +30,10 @@ TRIGRAM_WEIGHT = 0.5
 
 
 class HashingOptions(Options):
-    """Options of ``hashing``: the vectors' dimension, and the longest text it takes in tokens."""
+    """Options of ``hashing``."""
 
-    dimension: int = Field(default=256, ge=8, le=4096)
-    max_tokens: int = Field(default=8192, ge=1)
+    dimension: int = Field(default=256, ge=8, le=4096, description="how long the vectors are")
+    max_tokens: int = Field(default=8192, ge=1, description="the longest text it takes in, in words and signs")
 
 
 class HashingEmbedder(Embedder):

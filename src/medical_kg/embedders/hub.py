@@ -35,31 +35,34 @@ SHA256 = "^[0-9a-f]{64}$"
 
 
 class HubOptions(Options):
-    """Options of ``hub``.
+    """Options of ``hub``."""
 
-    Attributes:
-        model: the repository, such as ``BAAI/bge-small-en-v1.5``.
-        revision: the full hash of the commit that is meant; a branch or a tag may come to mean another.
-        folder: a copy of the repository on this machine, in place of the hub; it needs both digests.
-        file: the ONNX file in the repository.
-        model_sha256, tokenizer_sha256: the digests that the ONNX file and ``tokenizer.json`` must have.
-        max_tokens: where texts are cut, special tokens counted; what the model's makers say unless given.
-        pooling, normalize, document_prefix, query_prefix: in place of what the repository says.
-        threads: how many the model may take; 0 leaves it to onnxruntime.
-    """
-
-    model: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
-    revision: str | None = Field(default=None, pattern="^[0-9a-f]{40}$")
-    folder: Path | None = None
-    file: str = Field(default="onnx/model.onnx", pattern=r"\.onnx$")
-    model_sha256: str | None = Field(default=None, pattern=SHA256)
-    tokenizer_sha256: str | None = Field(default=None, pattern=SHA256)
-    max_tokens: int | None = Field(default=None, ge=16)
-    pooling: Pooling | None = None
-    normalize: bool | None = None
-    document_prefix: str | None = None
-    query_prefix: str | None = None
-    threads: int = Field(default=1, ge=0)
+    model: str = Field(
+        pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$", description="the repository, such as BAAI/bge-small-en-v1.5"
+    )
+    revision: str | None = Field(
+        default=None,
+        pattern="^[0-9a-f]{40}$",
+        description="the full hash of the commit that is meant; a branch or a tag may come to mean another",
+    )
+    folder: Path | None = Field(
+        default=None, description="a copy of the repository on this machine, in place of the hub; it needs both digests"
+    )
+    file: str = Field(default="onnx/model.onnx", pattern=r"\.onnx$", description="the ONNX file in the repository")
+    model_sha256: str | None = Field(
+        default=None, pattern=SHA256, description="the digest that the ONNX file must have"
+    )
+    tokenizer_sha256: str | None = Field(
+        default=None, pattern=SHA256, description="the digest that tokenizer.json must have"
+    )
+    max_tokens: int | None = Field(
+        default=None, ge=16, description="where texts are cut, special tokens counted, in place of what its makers say"
+    )
+    pooling: Pooling | None = Field(default=None, description="in place of what the repository says")
+    normalize: bool | None = Field(default=None, description="likewise")
+    document_prefix: str | None = Field(default=None, description="likewise")
+    query_prefix: str | None = Field(default=None, description="likewise")
+    threads: int = Field(default=1, ge=0, description="how many the model may take; 0 leaves it to onnxruntime")
 
     @field_validator("file")
     @classmethod

@@ -32,20 +32,20 @@ TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f41157
 
 
 class MiniLmOptions(Options):
-    """Options of ``minilm``; all but ``max_tokens`` and ``threads`` are for an ONNX model of your own.
+    """Options of ``minilm``; all but ``max_tokens`` and ``threads`` are for an ONNX model of your own."""
 
-    ``max_tokens`` counts the special tokens, as the model's makers do. A file of your own needs its ``…_sha256``, and a
-    model of another dimension its ``dimension``. ``pooling`` says how token vectors become one: their mean, or the first.
-    """
-
-    model_path: Path | None = None
-    model_sha256: str = Field(default=MODEL_SHA256, pattern="^[0-9a-f]{64}$")
-    tokenizer_path: Path | None = None
-    tokenizer_sha256: str = Field(default=TOKENIZER_SHA256, pattern="^[0-9a-f]{64}$")
-    dimension: int = Field(default=384, ge=1)
-    max_tokens: int = Field(default=256, ge=16, le=512)
-    pooling: Literal["mean", "cls"] = "mean"
-    threads: int = Field(default=1, ge=0, description="0 leaves it to onnxruntime")
+    model_path: Path | None = Field(default=None, description="an ONNX file of your own; it needs model_sha256")
+    model_sha256: str = Field(default=MODEL_SHA256, pattern="^[0-9a-f]{64}$", description="what the model must be")
+    tokenizer_path: Path | None = Field(default=None, description="its tokenizer.json; it needs tokenizer_sha256")
+    tokenizer_sha256: str = Field(
+        default=TOKENIZER_SHA256, pattern="^[0-9a-f]{64}$", description="what the tokenizer must be"
+    )
+    dimension: int = Field(default=384, ge=1, description="how long the model's vectors are")
+    max_tokens: int = Field(default=256, ge=16, le=512, description="where texts are cut, special tokens counted")
+    pooling: Literal["mean", "cls"] = Field(
+        default="mean", description="how token vectors become one: their mean, or the first"
+    )
+    threads: int = Field(default=1, ge=0, description="how many the model may take; 0 leaves it to onnxruntime")
 
     @model_validator(mode="after")
     def _files_have_digests(self) -> MiniLmOptions:

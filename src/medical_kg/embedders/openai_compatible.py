@@ -42,29 +42,26 @@ BROKEN = (ValueError, KeyError, TypeError, RecursionError, OverflowError)
 
 
 class OpenAICompatibleOptions(Options):
-    """Options of ``openai-compatible``.
+    """Options of ``openai-compatible``."""
 
-    Attributes:
-        base_url: what stands before ``/embeddings``, such as ``http://127.0.0.1:8000/v1``.
-        model: the model's name, as the endpoint knows it.
-        revision: what tells versions of the model apart; part of the identity, for you to raise.
-        dimension: how long the model's vectors are; an answer of another length is refused.
-        max_tokens: how many tokens the model takes in.
-        api_key: where the key stands; none is sent unless given.
-        document_prefix, query_prefix: put before texts, for models trained so (E5: ``passage: `` and ``query: ``).
-        tokenizer_path, tokenizer_sha256: the model's ``tokenizer.json``; without it tokens are guessed, with caution.
-    """
-
-    base_url: str
-    model: str = Field(min_length=1)
-    revision: str = ""
-    dimension: int = Field(ge=1, le=65_536)
-    max_tokens: int = Field(default=512, ge=16)
-    api_key: Secret | None = None
-    document_prefix: str = ""
-    query_prefix: str = ""
-    tokenizer_path: str | None = None
-    tokenizer_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
+    base_url: str = Field(description="what stands before /embeddings, such as http://127.0.0.1:8000/v1")
+    model: str = Field(min_length=1, description="the model's name, as the endpoint knows it")
+    revision: str = Field(
+        default="", description="what tells versions of the model apart; part of the identity, for you to raise"
+    )
+    dimension: int = Field(
+        ge=1, le=65_536, description="how long the model's vectors are; an answer of another length is refused"
+    )
+    max_tokens: int = Field(default=512, ge=16, description="how many tokens the model takes in")
+    api_key: Secret | None = Field(default=None, description="where the key stands; none is sent unless given")
+    document_prefix: str = Field(default="", description="put before texts, for models trained so (E5: passage)")
+    query_prefix: str = Field(default="", description="put before queries, likewise")
+    tokenizer_path: str | None = Field(
+        default=None, description="the model's tokenizer.json; without it tokens are guessed, with caution"
+    )
+    tokenizer_sha256: str | None = Field(
+        default=None, pattern="^[0-9a-f]{64}$", description="the digest that the tokenizer must have"
+    )
 
     @model_validator(mode="after")
     def _file_has_digest(self) -> OpenAICompatibleOptions:

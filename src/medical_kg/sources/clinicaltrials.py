@@ -34,15 +34,15 @@ MOST_BYTES = 200 * 1024 * 1024
 
 
 class ClinicalTrialsOptions(FilesOptions):
-    """Options of ``clinicaltrials``.
+    """Options of ``clinicaltrials``."""
 
-    Attributes:
-        query: parameters of a query, such as ``query.cond`` or ``filter.overallStatus``; asked where no input is given.
-        updated_since: only studies whose last update was posted on this day or later.
-    """
-
-    query: Query = Field(default_factory=dict)
-    updated_since: date | None = None
+    query: Query = Field(
+        default_factory=dict,
+        description="parameters of a query, such as query.cond or filter.overallStatus; asked where no input is given",
+    )
+    updated_since: date | None = Field(
+        default=None, description="only studies whose last update was posted on this day or later"
+    )
 
 
 class ClinicalTrialsSource(FilesSource):

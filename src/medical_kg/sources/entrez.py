@@ -48,19 +48,15 @@ Number = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*$")]
 
 
 class EntrezOptions(FilesOptions):
-    """Options of the sources that may ask NCBI.
+    """Options of the sources that may ask NCBI."""
 
-    Attributes:
-        query: parameters of a search, such as ``term``, ``mindate`` or ``reldate``; asked where no input is given.
-        ids: the records themselves, by NCBI's numbers, in place of a search; asked where no input is given.
-        contact: a mail address, which NCBI writes to before it shuts a client out.
-        api_key: where a key of NCBI's stands; without it no key is sent.
-    """
-
-    query: Query = Field(default_factory=dict)
-    ids: tuple[Number, ...] = ()
-    contact: str = ""
-    api_key: Secret | None = None
+    query: Query = Field(
+        default_factory=dict,
+        description="parameters of a search, such as term, mindate or reldate; asked where no input is given",
+    )
+    ids: tuple[Number, ...] = Field(default=(), description="records by NCBI's numbers, in place of a search")
+    contact: str = Field(default="", description="a mail address, which NCBI writes to before it shuts a client out")
+    api_key: Secret | None = Field(default=None, description="where a key of NCBI's stands; without it none is sent")
 
 
 class Database(NamedTuple):

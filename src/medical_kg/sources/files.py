@@ -29,20 +29,20 @@ SHOWN = 3
 
 
 class FilesOptions(SourceOptions):
-    """Options of the sources that read files.
+    """Options of the sources that read files."""
 
-    Attributes:
-        formats: only these formats (names behind the door ``medical_kg.formats``). Native ones, such as ``pdf``, are
-            taken only when named, or with ``native``.
-        native: also formats that are read by native code, for pipelines whose ``parse`` runs in an environment.
-        glob: only files whose path matches, e.g. ``*.json``.
-        max_file_bytes: the most bytes one file may have after unpacking.
-    """
-
-    formats: tuple[Annotated[str, PluginName(FORMATS)], ...] = ()
-    native: bool = False
-    glob: str | None = None
-    max_file_bytes: int = Field(default=2 * GIBIBYTE, ge=1)
+    formats: tuple[Annotated[str, PluginName(FORMATS)], ...] = Field(
+        default=(),
+        description="only these formats; native ones, such as pdf, are taken only when named, or with native",
+    )
+    native: bool = Field(
+        default=False,
+        description="also formats that are read by native code, for pipelines whose parse runs in an environment",
+    )
+    glob: str | None = Field(default=None, description="only files whose path matches, e.g. *.json")
+    max_file_bytes: int = Field(
+        default=2 * GIBIBYTE, ge=1, description="the most bytes one file may have after unpacking"
+    )
 
 
 class Place(NamedTuple):

@@ -39,17 +39,16 @@ FIRST = "*"
 
 
 class OpenAlexOptions(FilesOptions):
-    """Options of ``openalex``.
+    """Options of ``openalex``."""
 
-    Attributes:
-        query: parameters of a query, such as ``filter`` or ``search``; asked where no input is given.
-        contact: a mail address, which OpenAlex answers more reliably.
-        api_key: where a key of OpenAlex' stands, which its filters by date of update need.
-    """
-
-    query: Query = Field(default_factory=dict)
-    contact: str = ""
-    api_key: Secret | None = None
+    query: Query = Field(
+        default_factory=dict,
+        description="parameters of a query, such as filter or search; asked where no input is given",
+    )
+    contact: str = Field(default="", description="a mail address, which OpenAlex answers more reliably")
+    api_key: Secret | None = Field(
+        default=None, description="where a key of OpenAlex' stands, which its filters by date of update need"
+    )
 
 
 class OpenAlexSource(FilesSource):

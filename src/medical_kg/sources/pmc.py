@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
 from medical_kg.sources.contract import since_of
 from medical_kg.sources.entrez import Database, EntrezOptions, EntrezSource
@@ -21,15 +21,12 @@ Number = Annotated[str, StringConstraints(pattern=r"^(PMC)?[1-9][0-9]*$")]
 
 
 class PmcOptions(EntrezOptions):
-    """Options of ``pmc``: those of a search at NCBI, and who is asked.
+    """Options of ``pmc``: those of a search at NCBI, and who is asked."""
 
-    Attributes:
-        ids: as ``123`` or ``PMC123``.
-        service: ``ncbi`` or ``europepmc``, whose search has the parameter ``query`` in place of ``term``.
-    """
-
-    ids: tuple[Number, ...] = ()
-    service: Literal["ncbi", "europepmc"] = "ncbi"
+    ids: tuple[Number, ...] = Field(default=(), description="articles as 123 or PMC123, in place of a search")
+    service: Literal["ncbi", "europepmc"] = Field(
+        default="ncbi", description="who is asked; the search of europepmc has the parameter query in place of term"
+    )
 
 
 class PmcSource(EntrezSource):

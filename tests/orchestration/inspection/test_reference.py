@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 from support import LOWER, TALLY, UPPER, WORDS, Config, Feed, Tally
 
 from medical_kg.orchestration import plugin_page
-from medical_kg.orchestration.contract import ConditionRef, PluginName, Stage, StageMetadata, optional
+from medical_kg.orchestration.contract import ConditionRef, PluginName, PluginOptions, Stage, StageMetadata, optional
 from medical_kg.orchestration.contract.errors import PluginNotFound
 from medical_kg.orchestration.inspection.facts import UNKNOWN, config_fields, counts_of, first_paragraph, place
 from medical_kg.orchestration.inspection.reference import stage_pages, table
@@ -124,6 +124,27 @@ def test_config_fields_have_their_constraints() -> None:
         "limits.least": ("int", "1", "≥ 1; ≤ 9"),
         "limits.parts": ("tuple[str, ...]", "()", "number of items ≤ 3"),
         "made": ("list[int]", "[1]", ""),
+    }
+
+
+class Typed(BaseModel):
+    store: Annotated[str, PluginName("medical_kg.stores")] = ""
+    stores: tuple[Annotated[str, PluginName("medical_kg.stores")] | Limits, ...] = ()
+    options: Annotated[dict[str, Any], PluginOptions("store")] = {}
+    either: Literal["a", "b"] | None = None
+    place: Path | None = None
+
+
+def test_types_are_told_as_they_are_written() -> None:
+    """Without modules, and with what is marked on them in words."""
+    found = {one.field: (one.type, one.constraints) for one in config_fields(Typed)}
+    stores = "the name of a plugin of medical_kg.stores"
+    assert found == {
+        "store": ("str", stores),
+        "stores": ("tuple[str | Limits, ...]", stores),
+        "options": ("dict[str, Any]", "what the plugin under store takes"),
+        "either": ("Literal['a', 'b'] | None", ""),
+        "place": ("Path | None", ""),
     }
 
 

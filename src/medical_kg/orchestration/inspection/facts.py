@@ -7,13 +7,14 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, get_args
+from types import ModuleType, NoneType, UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from medical_kg.orchestration.contract import ConditionRef, PluginName
+from medical_kg.orchestration.contract import ConditionRef, PluginName, PluginOptions
 from medical_kg.orchestration.execution.calling import count
+from medical_kg.orchestration.isolation.naming import markers
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -82,18 +83,24 @@ def _constraints(said: Mapping[str, Any]) -> list[str]:
 
 def _names(info: FieldInfo) -> Iterator[str]:
     """Give what the field names, where it names something."""
-    yield from (f"the name of a plugin of {one.door}" for one in info.metadata if isinstance(one, PluginName))
-    if ConditionRef in (info.annotation, *get_args(info.annotation)):
+    found = markers((info.annotation, *info.metadata))
+    yield from dict.fromkeys(f"the name of a plugin of {one.door}" for one in found if isinstance(one, PluginName))
+    yield from dict.fromkeys(f"what the plugin under {one.of} takes" for one in found if isinstance(one, PluginOptions))
+    if ConditionRef in found:
         yield "the name of a condition under gates"
 
 
 def _type(annotation: Any) -> str:
-    plain = annotation.__name__ if isinstance(annotation, type) and not _is_generic(annotation) else str(annotation)
-    return re.sub(r"\b(?:\w+\.)+(?=\w)", "", plain)
-
-
-def _is_generic(annotation: Any) -> bool:
-    return bool(getattr(annotation, "__args__", ()))
+    """Return a type as it is written, without modules and without what is marked on it."""
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _type(parts[0])
+    if origin in (Union, UnionType):
+        return " | ".join(map(_type, parts))
+    if origin is Literal or not parts:
+        plain = annotation.__name__ if isinstance(annotation, type) else "..." if annotation is ... else str(annotation)
+        return "None" if annotation is NoneType else re.sub(r"\b(?:\w+\.)+(?=\w)", "", plain)
+    return f"{_type(origin)}[{', '.join(map(_type, parts))}]"
 
 
 def _default(info: FieldInfo) -> str:

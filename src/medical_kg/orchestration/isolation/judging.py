@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from medical_kg.orchestration.contract.errors import PluginError, PluginNotFound
 from medical_kg.orchestration.contract.foreign import message_of, said
 from medical_kg.orchestration.interruption import watched
-from medical_kg.orchestration.isolation.naming import Given, Named, found_beside, found_in
+from medical_kg.orchestration.isolation.naming import Given, Named, found_beside, found_in, options_model_of
 from medical_kg.orchestration.isolation.taking import Loc, details_of, take
 
 if TYPE_CHECKING:
@@ -130,8 +130,8 @@ def _opened(found: Iterable[Named | Given | _Told], installation: Installation) 
 def _within(given: Given, installation: Installation) -> Iterable[Named | Given | _Told]:
     plugin = given.of
     try:
-        model = getattr(installation.get(str(plugin.door), plugin.name), "options_model", None)
-        if not isinstance(model, type) or not issubclass(model, BaseModel):
+        model = options_model_of(installation.get(str(plugin.door), plugin.name))
+        if model is None:
             return ()
         taken, wrong = take(model, given.options, given.loc)
     except PluginError:

@@ -65,7 +65,7 @@ def _found_in_fields(model: type[BaseModel], values: Mapping[str, Any], loc: Loc
         info = model.model_fields[name]
         annotation, place = (info.annotation, *info.metadata), (*loc, info.alias or name)
         yield from found_in(value, annotation, place)
-        for marker in _markers(annotation):
+        for marker in markers(annotation):
             if isinstance(marker, PluginOptions) and isinstance(value, Mapping) and value:
                 yield from (Given(place, value, plugin) for plugin in _plugin(model, values, marker.of, loc))
 
@@ -73,7 +73,7 @@ def _found_in_fields(model: type[BaseModel], values: Mapping[str, Any], loc: Loc
 def _plugin(model: type[BaseModel], values: Mapping[str, Any], name: str, loc: Loc) -> Iterator[Named]:
     """Give the plugin that the field of this name names."""
     info = model.model_fields.get(name)
-    if info is None or not any(isinstance(one, PluginName) for one in _markers((info.annotation, *info.metadata))):
+    if info is None or not any(isinstance(one, PluginName) for one in markers((info.annotation, *info.metadata))):
         raise TypeError(f"PluginOptions({name!r}): {model.__name__} has no field {name!r} marked with PluginName")
     value = values.get(name)
     if isinstance(value, str):
@@ -83,17 +83,23 @@ def _plugin(model: type[BaseModel], values: Mapping[str, Any], name: str, loc: L
 
 
 def _named(value: str, annotation: Any, loc: Loc) -> Iterator[Named]:
-    markers = _markers(annotation)
-    yield from (Named(loc, value, marker.door) for marker in markers if isinstance(marker, PluginName))
-    if isinstance(value, ConditionRef) or ConditionRef in markers:
+    marked = markers(annotation)
+    yield from (Named(loc, value, one.door) for one in marked if isinstance(one, PluginName))
+    if isinstance(value, ConditionRef) or ConditionRef in marked:
         yield Named(loc, str(value), None)
 
 
-def _markers(annotation: Any) -> list[Any]:
+def markers(annotation: Any) -> list[Any]:
     """Return what an annotation is made of, down to the leaves: types and the metadata of ``Annotated``."""
     if isinstance(annotation, tuple):
-        return [leaf for part in annotation for leaf in _markers(part)]
+        return [leaf for part in annotation for leaf in markers(part)]
     if metadata := getattr(annotation, "__metadata__", ()):
-        return [*metadata, *_markers(get_args(annotation)[0])]
+        return [*metadata, *markers(get_args(annotation)[0])]
     inner = get_args(annotation)
-    return [leaf for part in inner for leaf in _markers(part)] if inner else [annotation]
+    return [leaf for part in inner for leaf in markers(part)] if inner else [annotation]
+
+
+def options_model_of(plugin: Any) -> type[BaseModel] | None:
+    """Return the model of a plugin's options; None where it has none."""
+    model = getattr(plugin, "options_model", None)
+    return model if isinstance(model, type) and issubclass(model, BaseModel) else None

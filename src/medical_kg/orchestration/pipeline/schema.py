@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from medical_kg.orchestration.contract.errors import PluginError
 from medical_kg.orchestration.contract.refs import DOOR_KEY, OPTIONS_KEY
 from medical_kg.orchestration.isolation.environments import ALWAYS
+from medical_kg.orchestration.isolation.naming import options_model_of
 from medical_kg.orchestration.pipeline.spec import PERCENT, PipelineSpec
 from medical_kg.orchestration.pipeline.stages import MAX_NAME, NAME, RESERVED, STAGE_NAME
 
@@ -164,8 +165,7 @@ def _optioned(value: Any) -> Iterator[tuple[dict[str, Any], str, dict[str, Any]]
 def _offered(registry: Registry[Any], door: str, definitions: dict[str, Any]) -> Iterator[tuple[list[str], str]]:
     """Define the options of each plugin of a door that has a model of them; give the plugin's names and the place."""
     for names, plugin in _loadable(registry):
-        model = getattr(plugin, "options_model", None)
-        if isinstance(model, type) and issubclass(model, BaseModel):
+        if model := options_model_of(plugin):
             prefix = f"{door}:{names[-1]}."
             definitions[f"{prefix}options"] = _form(model, prefix, definitions)
             yield names, f"#/$defs/{prefix}options"
