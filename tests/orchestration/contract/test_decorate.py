@@ -46,7 +46,7 @@ def test_it_is_a_stage_type_found_where_the_function_stands() -> None:
     assert shouted.metadata is ITEM
     assert (shouted.__name__, shouted.__qualname__, shouted.__module__) == ("shouted", "shouted", __name__)
     assert shouted.__doc__ == "Shouts."
-    function = inspect.unwrap(shouted)
+    function = vars(shouted)["__wrapped__"]
     assert inspect.isfunction(function)
     assert inspect.getsourcefile(shouted) == __file__
     assert inspect.getsourcelines(shouted)[1] == function.__code__.co_firstlineno

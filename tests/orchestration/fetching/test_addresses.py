@@ -139,6 +139,7 @@ def test_odd_spellings_are_no_addresses(host: str) -> None:
 
 def test_addresses_and_names_are_told_apart() -> None:
     """Four plain numbers or IPv6 are an address, anything else is a name."""
-    assert [str(spelt(host)) for host in ("127.0.0.1", "::1", "::ffff:7f00:1")] == ["127.0.0.1", "::1", "::ffff:7f00:1"]
+    hosts = ("127.0.0.1", "::1", "::ffff:7f00:1")
+    assert [spelt(host) for host in hosts] == [ip_address(host) for host in hosts]
     names = ("example.org", "127.0.0.1.example.org", "1.example", "0xdead.org", "localhost", "a1", "example.org.")
     assert [spelt(host) for host in names] == [None] * len(names)

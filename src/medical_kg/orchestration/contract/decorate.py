@@ -43,6 +43,7 @@ def stage(metadata: StageMetadata) -> Callable[[Callable[..., Any]], type[Stage[
             method: staticmethod(called),
             "__wrapped__": function,
             "__module__": function.__module__,
+            "__firstlineno__": function.__code__.co_firstlineno,  # where Python 3.13 looks for a class's source
             "__qualname__": function.__qualname__,
             "__doc__": function.__doc__ or metadata.description,
         }

@@ -161,6 +161,8 @@ def said_by(thing: Any, origin: Origin) -> str:
 
 def first_paragraph(thing: Any) -> str:
     """Return the first paragraph of a docstring on one line, in Markdown; a class does not inherit one."""
+    if thing is None:  # which has a docstring since Python 3.13
+        return ""
     own = getattr(thing, "__doc__", None) if not inspect.isclass(thing) else vars(thing).get("__doc__")
     return " ".join(inspect.cleandoc(own or "").split("\n\n")[0].replace("``", "`").split())
 
